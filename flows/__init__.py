@@ -1,0 +1,1 @@
+"""Prefect flows over the DVC graph. The only room that imports prefect."""

@@ -1,0 +1,1 @@
+"""Networks and losses: backbones, the cascaded context mixer, baselines, checkpoints. Torch only."""

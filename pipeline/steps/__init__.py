@@ -1,0 +1,1 @@
+"""One module per stage; `run` reads the stage's inputs and writes its outputs."""

@@ -1,0 +1,1 @@
+"""Heatmaps to keypoints and poses: codec, refinement, flip test, OKS, NMS. Torch, numpy and numba only."""
