@@ -1,0 +1,83 @@
+"""Where every artefact lies, relative to the workspace. `dvc.yaml` names the same places; a test holds them together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+LETTERS = ("A", "C", "H", "U")
+
+
+def synthetic(name: str) -> Path:
+    """Folder of a built-in data set."""
+    return Path("data") / name
+
+
+def images(source: str) -> Path:
+    """The `images` table of a source."""
+    return Path("data/tables") / source / "images.parquet"
+
+
+def instances(source: str) -> Path:
+    """The `instances` table of a source, in the source's own keypoint set."""
+    return Path("data/tables") / source / "instances.parquet"
+
+
+def masks(source: str) -> Path:
+    """The `masks` table of a source (empty where it has none)."""
+    return Path("data/tables") / source / "masks.parquet"
+
+
+def quarantine(source: str) -> Path:
+    """The records of a source that were set aside."""
+    return Path("data/tables") / source / "quarantine.parquet"
+
+
+def detections(source: str) -> Path:
+    """The `detections` table of a source."""
+    return Path("data/detections") / f"{source}.parquet"
+
+
+def letter(name: str, source: str) -> Path:
+    """The table a source adds to A, H or U; C comes straight from `instances`."""
+    return Path("data/sets") / name / f"{source}.parquet"
+
+
+def training_set(strategy: str, phase: str) -> Path:
+    """What a strategy trains on; `phase` is `train` (its Phi) or `fine_tune` (its Theta)."""
+    return Path("data/training") / strategy / f"{phase}.parquet"
+
+
+def results(strategy: str) -> Path:
+    """Poses and COCO results of a strategy's model."""
+    return Path("data/results") / strategy
+
+
+DETECTOR = Path("models/detector")
+TEACHERS = Path("models/teachers")
+REPORT = Path("reports/report.html")
+STATE = Path(".state")  # resume state: outside DVC's outputs, which are deleted before a stage reruns
+
+
+def teacher(name: str) -> Path:
+    """Folder of a teacher: weights and card."""
+    return TEACHERS / name
+
+
+def joint(strategy: str) -> Path:
+    """Folder of a strategy's model after training on Phi."""
+    return Path("models/joint") / strategy
+
+
+def final(strategy: str) -> Path:
+    """Folder of a strategy's model after fine-tuning on Theta."""
+    return Path("models/final") / strategy
+
+
+def metrics(stage: str, item: str | None = None) -> Path:
+    """A stage's figures (JSON, shown by `dvc metrics`)."""
+    return Path("metrics") / stage / f"{item}.json" if item else Path("metrics") / f"{stage}.json"
+
+
+def curves(stage: str, item: str | None = None) -> Path:
+    """A training stage's curves (CSV, shown by `dvc plots`)."""
+    return Path("metrics/curves") / stage / f"{item}.csv" if item else Path("metrics/curves") / f"{stage}.csv"
