@@ -1,4 +1,4 @@
-"""Where every artefact lies, relative to the workspace. `dvc.yaml` names the same places; a test holds them together."""
+"""Where every artefact lies in the workspace. `dvc.yaml` names the same places; a test holds the two together."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ class TrainTeachers(Section):
 
 
 class PersonThreshold(Section):
-    """Which detections on unlabelled images become people: a fixed score, or the one matched to C's people per image."""
+    """Which detections on unlabelled images are people: a fixed score, or the one that gives C's people per image."""
 
     mode: Literal["fixed", "matched"]
     value: Share

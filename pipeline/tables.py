@@ -91,7 +91,8 @@ def schema(table: str, keypoints: int) -> pa.Schema:
 def table_from(name: str, columns: Mapping[str, Any], info: TableInfo) -> pa.Table:
     """Build a table from columns: lists, [N] arrays, or [N, width] arrays for list columns.
 
-    Absent nullable columns become null; no columns at all give an empty table. ValueError names a column that is missing, unknown or of another length.
+    Absent nullable columns become null; no columns at all give an empty table.
+    ValueError names a column that is missing, unknown or of another length.
     """
     target = schema(name, len(load_keypoint_set(info.keypoints)))
     if unknown := set(columns) - set(target.names):
