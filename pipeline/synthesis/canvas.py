@@ -1,0 +1,97 @@
+"""The drawing surface: colours, and for every pixel who owns it.
+
+A scene is drawn at twice the size of the image and reduced at the end, which smooths its edges. Coordinates here are canvas
+pixels with integers at pixel centres.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+OVERSAMPLING = 2
+PARTS = 32
+"""Owner codes are `PARTS * person + part`: person 0 is everything that is not annotated."""
+_SHIFT = 3
+_ARC = np.linspace(-np.pi / 2, np.pi / 2, 9)
+_CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 18)[:-1]), np.sin(np.linspace(0, 2 * np.pi, 18)[:-1])], axis=1)
+
+Points = NDArray[np.float64]
+Colour = tuple[float, float, float]
+"""Blue, green, red in 0..255."""
+
+
+def shade(colour: Colour, gain: float) -> Colour:
+    b, g, r = (min(255.0, max(0.0, c * gain)) for c in colour)
+    return (b, g, r)
+
+
+class Canvas:
+    """`pixels`: (H, W, 3) uint8 BGR; `owner`: (H, W) int16 codes; `light`: 2D direction the light comes from."""
+
+    def __init__(self, height: int, width: int, light: tuple[float, float] = (-0.6, -0.8)) -> None:
+        self.pixels = np.zeros((height, width, 3), np.uint8)
+        self.owner = np.zeros((height, width), np.int16)
+        self.light = np.array(light)
+
+    @property
+    def height(self) -> int:
+        return self.pixels.shape[0]
+
+    @property
+    def width(self) -> int:
+        return self.pixels.shape[1]
+
+    def fill(self, outline: Points, colour: Colour, code: int | None = None) -> None:
+        """Paint the convex polygon `outline` (N, 2); `code` makes it the new owner of those pixels."""
+        vertices = np.rint(outline * (1 << _SHIFT)).astype(np.int32)
+        cv2.fillConvexPoly(self.pixels, vertices, colour, cv2.LINE_8, _SHIFT)
+        if code is not None:
+            cv2.fillConvexPoly(self.owner, vertices, (float(code),), cv2.LINE_8, _SHIFT)
+
+    def stroke(self, start: Points, end: Points, colour: Colour, width: float, code: int | None = None) -> None:
+        self.fill(capsule(start, end, width / 2, width / 2), colour, code)
+
+    def capsule(self, start: Points, end: Points, radii: tuple[float, float], colour: Colour, code: int) -> None:
+        """A shaded, tapered limb: dark rim, body colour, highlight on the light's side."""
+        outline = capsule(start, end, *radii)
+        self.fill(outline, shade(colour, 0.62), code)
+        for size, gain in ((0.74, 1.0), (0.36, 1.16)):
+            offset = self.light * (1 - size) * 0.42
+            self.fill(
+                capsule(start + offset * radii[0], end + offset * radii[1], radii[0] * size, radii[1] * size),
+                shade(colour, gain),
+            )
+
+    def solid(self, outline: Points, colour: Colour, code: int) -> None:
+        """A shaded convex body: the same three layers as a limb's, shrunk towards its centre."""
+        self.fill(outline, shade(colour, 0.64), code)
+        centre = outline.mean(axis=0)
+        extent = np.ptp(outline, axis=0).min()
+        for size, gain in ((0.86, 1.0), (0.5, 1.12)):
+            self.fill(centre + (outline - centre) * size + self.light * extent * (1 - size) * 0.25, shade(colour, gain))
+
+
+def capsule(start: Points, end: Points, start_radius: float, end_radius: float) -> Points:
+    """Outline (18, 2) of two circles and the straight sides between them."""
+    angles = np.arctan2(end[1] - start[1], end[0] - start[0]) + _ARC
+    arc = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return np.concatenate([end + end_radius * arc, start - start_radius * arc])
+
+
+def ellipse(centre: Points, across: Points, along: Points) -> Points:
+    """Outline (17, 2) of an ellipse with two conjugate half axes."""
+    return centre + _CIRCLE[:, :1] * across + _CIRCLE[:, 1:] * along
+
+
+def hull(circles: list[tuple[Points, float]]) -> Points:
+    """Outline of the convex hull of circles given as (centre, radius)."""
+    return convex(np.concatenate([centre + radius * _CIRCLE for centre, radius in circles]))
+
+
+def convex(points: Points) -> Points:
+    """Outline of the convex hull of points (N, 2)."""
+    return cv2.convexHull(points.astype(np.float32))[:, 0].astype(np.float64)
+
+
+def box(x: float, y: float, width: float, height: float) -> Points:
+    return np.array([[x, y], [x + width, y], [x + width, y + height], [x, y + height]], dtype=np.float64)
