@@ -39,6 +39,7 @@ class Compute(Section):
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
     precision: Literal["float32", "bfloat16", "float16"]
+    processes: Count  # that train together on this machine, one a GPU; more machines: see the README
     workers: Whole  # processes that load data, per training process
     compile: bool  # torch.compile
 
@@ -132,7 +133,8 @@ class Training(Section):
     ema: Share  # decay of the weight average; 0 switches it off
     freeze_batch_norm: bool
     sync_batch_norm: bool
-    validate_every: Whole  # epochs; 0: only at the end
+    validate_every: Count  # epochs
+    patience: Whole  # validations without improvement before training stops and the best weights are kept; 0: off
 
 
 class KeypointModel(Section):
@@ -206,6 +208,23 @@ class TrainTeachers(Section):
     models: dict[Name, Teacher]
 
 
+class Decoding(Section):
+    """From heatmaps to keypoints (section 5). `shift` is SSP's 1/r in heatmap cells, `auto` the exact misalignment."""
+
+    flip: bool
+    shift: Annotated[float, Field(ge=0, le=1)] | Literal["auto"]
+    gaussian: bool
+    refinement: Refinement
+
+
+class Postprocessing(Decoding):
+    """From heatmaps to an image's poses."""
+
+    nms: Literal["none", "hard", "soft"]
+    nms_threshold: Share
+    keypoint_score_threshold: Share  # keypoints below it do not count towards the pose's score
+
+
 class PersonThreshold(Section):
     """Which detections on unlabelled images are people: a fixed score, or the one that gives C's people per image."""
 
@@ -220,6 +239,7 @@ class PseudoLabel(Section):
     person_threshold: PersonThreshold
     keypoint_threshold: Share
     min_keypoints: Count
+    decoding: Decoding
     batch_size: Count
 
 
@@ -237,18 +257,6 @@ class FineTune(Section):
     """Fine-tuning on Theta."""
 
     training: Training
-
-
-class Postprocessing(Section):
-    """From heatmaps to poses (section 5). `shift` is SSP's 1/r in heatmap cells, `auto` the exact misalignment."""
-
-    flip: bool
-    shift: Annotated[float, Field(ge=0, le=1)] | Literal["auto"]
-    gaussian: bool
-    refinement: Refinement
-    nms: Literal["none", "hard", "soft"]
-    nms_threshold: Share
-    keypoint_score_threshold: Share  # keypoints below it do not count towards the pose's score
 
 
 class Evaluate(Section):

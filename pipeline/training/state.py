@@ -1,0 +1,61 @@
+"""Resume: a run's full state, kept outside DVC's outputs under a fingerprint of params, inputs and code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline import layout
+from pipeline.artefacts import file_hash, source_hash, written
+
+_CODE = ("model", "postproc", "pipeline.training", "pipeline.data", "pipeline.inference")
+_KEPT = 8  # runs of a stage whose state is kept
+
+
+def fingerprint(settings: Mapping[str, Any], inputs: Mapping[str, str | Path]) -> str:
+    """What decides a run's result: its settings, its input files' contents, the code and torch's version."""
+    content = {
+        "settings": settings,
+        "inputs": {name: file_hash(path) for name, path in inputs.items()},
+        "code": source_hash(*_CODE),
+        "torch": torch.__version__,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
+
+
+class RunState:
+    """The folder of one run: `state.pt` while it trains, `final/` when it is done."""
+
+    def __init__(self, stage: str, identity: str) -> None:
+        self.folder = layout.STATE / "training" / stage / identity
+
+    @property
+    def final(self) -> Path:
+        """The finished model's folder; exists once the run is complete."""
+        return self.folder / "final"
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write the state atomically: a kill at any moment leaves the previous one whole."""
+        with written(self.folder / "state.pt") as temporary:
+            torch.save(dict(state), temporary)
+
+    def load(self) -> dict[str, Any] | None:
+        """The saved state, or None for a fresh start."""
+        path = self.folder / "state.pt"
+        if not path.is_file():
+            return None
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return state
+
+    def prune(self) -> None:
+        """Drop the oldest runs of this stage beyond the number kept."""
+        runs = sorted((p for p in self.folder.parent.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
+        for old in runs[:-_KEPT]:
+            if old != self.folder:
+                shutil.rmtree(old, ignore_errors=True)
