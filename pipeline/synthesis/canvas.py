@@ -1,8 +1,10 @@
 """The drawing surface: colours, and for every pixel who owns it.
 
-A scene is drawn at twice the size of the image and reduced at the end, which smooths its edges. Coordinates here are canvas
-pixels with integers at pixel centres.
+A scene is drawn at twice the size of the image and reduced at the end, which smooths its edges. Coordinates here are
+canvas pixels with integers at pixel centres.
 """
+
+import math
 
 import cv2
 import numpy as np
@@ -12,7 +14,8 @@ OVERSAMPLING = 2
 PARTS = 32
 """Owner codes are `PARTS * person + part`: person 0 is everything that is not annotated."""
 _SHIFT = 3
-_ARC = np.linspace(-np.pi / 2, np.pi / 2, 9)
+_HALF_TURN = np.linspace(-np.pi / 2, np.pi / 2, 9)
+_ARC = np.stack([np.cos(_HALF_TURN), np.sin(_HALF_TURN)], axis=1)
 _CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 18)[:-1]), np.sin(np.linspace(0, 2 * np.pi, 18)[:-1])], axis=1)
 
 Points = NDArray[np.float64]
@@ -21,8 +24,9 @@ Colour = tuple[float, float, float]
 
 
 def shade(colour: Colour, gain: float) -> Colour:
-    b, g, r = (min(255.0, max(0.0, c * gain)) for c in colour)
-    return (b, g, r)
+    """The colour, darker for a `gain` below 1, lighter above."""
+    b, g, r = colour
+    return min(255.0, b * gain), min(255.0, g * gain), min(255.0, r * gain)
 
 
 class Canvas:
@@ -48,19 +52,14 @@ class Canvas:
         if code is not None:
             cv2.fillConvexPoly(self.owner, vertices, (float(code),), cv2.LINE_8, _SHIFT)
 
-    def stroke(self, start: Points, end: Points, colour: Colour, width: float, code: int | None = None) -> None:
-        self.fill(capsule(start, end, width / 2, width / 2), colour, code)
-
     def capsule(self, start: Points, end: Points, radii: tuple[float, float], colour: Colour, code: int) -> None:
         """A shaded, tapered limb: dark rim, body colour, highlight on the light's side."""
-        outline = capsule(start, end, *radii)
-        self.fill(outline, shade(colour, 0.62), code)
+        r0, r1 = radii
+        self.fill(capsule(start, end, r0, r1), shade(colour, 0.62), code)
         for size, gain in ((0.74, 1.0), (0.36, 1.16)):
             offset = self.light * (1 - size) * 0.42
-            self.fill(
-                capsule(start + offset * radii[0], end + offset * radii[1], radii[0] * size, radii[1] * size),
-                shade(colour, gain),
-            )
+            inner = capsule(start + offset * r0, end + offset * r1, r0 * size, r1 * size)
+            self.fill(inner, shade(colour, gain))
 
     def solid(self, outline: Points, colour: Colour, code: int) -> None:
         """A shaded convex body: the same three layers as a limb's, shrunk towards its centre."""
@@ -73,9 +72,14 @@ class Canvas:
 
 def capsule(start: Points, end: Points, start_radius: float, end_radius: float) -> Points:
     """Outline (18, 2) of two circles and the straight sides between them."""
-    angles = np.arctan2(end[1] - start[1], end[0] - start[0]) + _ARC
-    arc = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    return np.concatenate([end + end_radius * arc, start - start_radius * arc])
+    along = end - start
+    length = math.hypot(along[0], along[1])
+    ux, uy = (along[0] / length, along[1] / length) if length > 1e-9 else (1.0, 0.0)
+    arc = _ARC @ np.array([[ux, uy], [-uy, ux]])
+    outline = np.empty((2 * len(arc), 2))
+    outline[: len(arc)] = end + end_radius * arc
+    outline[len(arc) :] = start - start_radius * arc
+    return outline
 
 
 def ellipse(centre: Points, across: Points, along: Points) -> Points:
@@ -93,5 +97,19 @@ def convex(points: Points) -> Points:
     return cv2.convexHull(points.astype(np.float32))[:, 0].astype(np.float64)
 
 
+def polygon(*vertices: tuple[float, float]) -> Points:
+    return np.array(vertices, dtype=np.float64)
+
+
 def box(x: float, y: float, width: float, height: float) -> Points:
-    return np.array([[x, y], [x + width, y], [x + width, y + height], [x, y + height]], dtype=np.float64)
+    return polygon((x, y), (x + width, y), (x + width, y + height), (x, y + height))
+
+
+def disc(x: float, y: float, radius: float, flatness: float = 1.0) -> Points:
+    """Outline of a circle, or of a lying ellipse where `flatness` (height / width) is below 1."""
+    return np.array([x, y]) + _CIRCLE * (radius, radius * flatness)
+
+
+def line(x1: float, y1: float, x2: float, y2: float, width: float) -> Points:
+    """Outline of a straight stroke with round ends."""
+    return capsule(np.array([x1, y1]), np.array([x2, y2]), width / 2, width / 2)

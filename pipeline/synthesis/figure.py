@@ -1,6 +1,7 @@
 """A body placed in the scene."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -23,8 +24,13 @@ class Figure:
 
     def project(self, name: str) -> Points:
         """Canvas position (x, y) of a joint."""
-        joint = self.skeleton.joints[name]
-        return self.origin + joint[:2] * self.stature * CAMERA_DISTANCE / (CAMERA_DISTANCE + joint[2])
+        return self._positions[name]
+
+    @cached_property
+    def _positions(self) -> dict[str, Points]:
+        joints = np.array(list(self.skeleton.joints.values()))
+        scale = self.stature * CAMERA_DISTANCE / (CAMERA_DISTANCE + joints[:, 2:])
+        return dict(zip(self.skeleton.joints, self.origin + joints[:, :2] * scale, strict=True))
 
     def thickness(self, fraction: float) -> float:
         """Radius in canvas pixels of a part that measures `fraction` of the stature on a body of girth 1."""
@@ -32,11 +38,11 @@ class Figure:
 
     def depth(self, *names: str) -> float:
         """Mean distance behind the pelvis, in statures."""
-        return float(np.mean([self.skeleton.joints[name][2] for name in names]))
+        return sum(float(self.skeleton.joints[name][2]) for name in names) / len(names)
 
     def extent(self) -> tuple[float, float, float, float]:
         """x1, y1, x2, y2 in canvas pixels, sure to contain every pixel the body is drawn on."""
-        points = np.array([self.project(name) for name in self.skeleton.joints])
+        points = np.array(list(self._positions.values()))
         margin = 0.085 * self.stature * max(1.0, self.skeleton.build.girth)
         low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
         return float(low[0]), float(low[1]), float(high[0]), float(high[1])

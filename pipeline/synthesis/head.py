@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pipeline.synthesis.canvas import Canvas, Colour, Points, convex, ellipse, shade
+from pipeline.synthesis.canvas import Canvas, Colour, Points, capsule, convex, ellipse, shade
 from pipeline.synthesis.figure import Figure
-from pipeline.synthesis.skeleton import FORWARD, LEFT, UP
+from pipeline.synthesis.skeleton import FORWARD, UP
 
 # The face's rim on the unit sphere as (degrees from straight ahead to the left, degrees up), once round.
 _RIM = np.array(
@@ -24,7 +24,7 @@ def draw_head(canvas: Canvas, figure: Figure, code: int) -> None:
     centre, frame = figure.project("head"), skeleton.head_frame
     radii = np.maximum(skeleton.head_radii * figure.stature, 3.0)
     axes = frame * radii  # columns: the three half axes in the camera frame, canvas pixels
-    across, along = axes[:2, LEFT], axes[:2, UP]
+    along = axes[:2, UP]
     # Silhouette of an ellipsoid under parallel projection: the ellipse of the 2x2 matrix M = sum of outer products.
     values, vectors = np.linalg.eigh(axes[:2] @ axes[:2].T)
     wide, tall = vectors[:, 0] * np.sqrt(values[0]), vectors[:, 1] * np.sqrt(values[1])
@@ -36,11 +36,11 @@ def draw_head(canvas: Canvas, figure: Figure, code: int) -> None:
         canvas.solid(ellipse(knot, wide * 0.42, tall * 0.42), look.hair, code)
     canvas.solid(ellipse(centre, wide * 1.04, tall * 1.04), shell, code)
     _ears(canvas, figure, code)
-    _face(canvas, axes, centre, np.linalg.inv(axes), look.skin)
+    _face(canvas, axes, centre, look.skin)
     if look.hair_style in ("cap", "band"):
         _head_gear(canvas, figure, axes, centre)
     if look.face:
-        _features(canvas, figure, across, along)
+        _features(canvas, figure)
 
 
 def _long_hair(canvas: Canvas, figure: Figure, centre: Points, along: Points, code: int) -> None:
@@ -62,7 +62,7 @@ def _ears(canvas: Canvas, figure: Figure, code: int) -> None:
             canvas.fill(ellipse(point, forward * 0.8, along * 0.8), shade(figure.look.skin, 0.9))
 
 
-def _face(canvas: Canvas, axes: Points, centre: Points, inverse: Points, skin: Colour) -> None:
+def _face(canvas: Canvas, axes: Points, centre: Points, skin: Colour) -> None:
     """The front of the ellipsoid; rim points on the far side slide to the silhouette, so that the face turns away."""
     points = (axes @ _sphere(_RIM[:, 0], _RIM[:, 1]).T).T  # camera frame
     if axes[2, FORWARD] > 0.12 * np.linalg.norm(axes[:, FORWARD]):  # only a sliver could show
@@ -71,7 +71,8 @@ def _face(canvas: Canvas, axes: Points, centre: Points, inverse: Points, skin: C
     if hidden.any():
         flat = points[hidden].copy()
         flat[:, 2] = 0.0
-        flat /= np.maximum(1e-6, np.linalg.norm(flat @ inverse.T, axis=1, keepdims=True))
+        on_sphere = np.linalg.solve(axes, flat.T).T
+        flat /= np.maximum(1e-6, np.linalg.norm(on_sphere, axis=1, keepdims=True))
         points[hidden] = flat
     outline = np.array(centre + points[:, :2] * 0.97)
     outline = convex(outline)
@@ -96,7 +97,8 @@ def _head_gear(canvas: Canvas, figure: Figure, axes: Points, centre: Points) -> 
         canvas.fill(convex(peak), shade(look.second, 0.6))
 
 
-def _features(canvas: Canvas, figure: Figure, across: Points, along: Points) -> None:
+def _features(canvas: Canvas, figure: Figure) -> None:
+    """Eyes, brows, nose and mouth where they face the viewer; on a statue, carved in its own colour."""
     look, skeleton = figure.look, figure.skeleton
     unit = skeleton.head_radii[UP] * figure.stature
     upright = skeleton.head_frame[:2, UP]
@@ -111,13 +113,9 @@ def _features(canvas: Canvas, figure: Figure, across: Points, along: Points) -> 
             size = max(1.3, unit * 0.17)
             canvas.fill(ellipse(point, sideways * size * 1.25 * narrow, upright * size * 0.9), white)
             canvas.fill(ellipse(point, sideways * size * 0.62 * narrow, upright * size * 0.75), ink)
-            brow = point + upright * size * 1.5
-            canvas.stroke(
-                brow - sideways * size * narrow,
-                brow + sideways * size * narrow,
-                shade(look.hair, 0.8),
-                max(1.2, size * 0.5),
-            )
+            brow, half = point + upright * size * 1.5, sideways * size * narrow
+            thickness = max(0.6, size * 0.25)
+            canvas.fill(capsule(brow - half, brow + half, thickness, thickness), shade(look.hair, 0.8))
     if skeleton.face_normal("nose")[2] < 0.15:
         nose = figure.project("nose")
         root = figure.project("left_eye") * 0.5 + figure.project("right_eye") * 0.5
@@ -126,5 +124,5 @@ def _features(canvas: Canvas, figure: Figure, across: Points, along: Points) -> 
         canvas.fill(ellipse(nose, sideways * size * 1.1, upright * size * 0.8), shade(look.skin, 0.7))
         mouth = nose - upright * unit * 0.38 - skeleton.head_frame[:2, FORWARD] * unit * 0.12
         lips = shade(look.skin, 0.6) if look.carved else (70.0, 60.0, 170.0)
-        width = unit * 0.24 * max(0.3, abs(skeleton.head_frame[2, FORWARD]))
-        canvas.stroke(mouth - sideways * width, mouth + sideways * width, lips, max(1.2, unit * 0.1))
+        half = sideways * unit * 0.24 * max(0.3, abs(skeleton.head_frame[2, FORWARD]))
+        canvas.fill(capsule(mouth - half, mouth + half, max(0.6, unit * 0.05), max(0.6, unit * 0.05)), lips)

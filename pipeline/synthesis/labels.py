@@ -18,14 +18,19 @@ KEYPOINTS = (
     "head_top",
     "neck",
 )
-"""Every landmark the renderer knows: COCO's seventeen in COCO's order, then the two of AI Challenger's that COCO lacks."""
+"""Every landmark the renderer knows: COCO's seventeen in COCO's order, then AI Challenger's two that COCO lacks."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """An annotated person. `mask`: (H, W) visible pixels; `keypoints`: name to (x, y, v), image pixels, integers at pixel
-    centres, v as COCO means it. A crowd is several people under one mask, without keypoints."""
+    """An annotated person.
 
+    `number`: theirs in the owner map. `mask`: (H, W) visible pixels. `keypoints`: name to (x, y, v), image pixels with
+    integers at pixel centres, v as COCO means it; empty if nobody annotated them, as for a crowd, which is several
+    people under one mask.
+    """
+
+    number: int
     mask: Mask
     keypoints: dict[str, tuple[float, float, int]]
     crowd: bool = False
@@ -38,14 +43,15 @@ def person_mask(owner: NDArray[np.int16], person: int) -> Mask:
 def label_person(figure: Figure, owner: NDArray[np.int16], person: int, careful: bool) -> Person:
     """Judge every landmark by the owner of its pixel in `owner` (H, W), the scene's final owner codes in image pixels.
 
-    A landmark is visible where its own part of the body is what one sees there. Otherwise it is occluded, or not labelled:
-    outside the image always, on the far side of the head always, and behind something else unless the annotator is `careful`.
+    A landmark is visible where its own part of the body is what one sees there. Otherwise it is occluded, or not
+    labelled: always outside the image and on the far side of the head, and wherever it is hidden if the annotator is
+    not `careful`.
     """
     mask = person_mask(owner, person)
     keypoints = {name: _label(figure, owner, person, name) for name in KEYPOINTS}
     if not careful:
         keypoints = {name: k if k[2] == VISIBLE else (0.0, 0.0, NOT_LABELLED) for name, k in keypoints.items()}
-    return Person(mask, keypoints)
+    return Person(person, mask, keypoints)
 
 
 def image_position(point: NDArray[np.float64]) -> tuple[float, float]:

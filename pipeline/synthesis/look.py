@@ -18,7 +18,7 @@ _HAIR: tuple[Colour, ...] = (
 
 @dataclass(frozen=True)
 class Look:
-    """Colours are BGR. `sleeve` and `trouser`: how far cloth reaches along the limb, 0 none, 1 elbow/knee, 2 wrist/ankle."""
+    """Colours are BGR. `sleeve`, `trouser`: how far cloth reaches down the limb, 0 none, 1 elbow or knee, 2 the end."""
 
     skin: Colour
     hair: Colour

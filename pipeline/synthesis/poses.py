@@ -175,10 +175,10 @@ def sample_pose(rng: np.random.Generator, archetypes: dict[str, Archetype]) -> P
         for name in (key,) if key in means else tuple(f"{side}_{key}" for side in SIDES):
             means[name] = float(value)
     noise = rng.standard_normal(len(REST)) * kind.spread
-    angles = {
-        key: float(np.clip(means[key] + noise[i] * deviation, *_LIMITS[_joint(key)]))
-        for i, (key, (_, deviation)) in enumerate(REST.items())
-    }
+    angles = {}
+    for (key, (_, deviation)), standard in zip(REST.items(), noise.tolist(), strict=True):
+        low, high = _LIMITS[_joint(key)]
+        angles[key] = min(high, max(low, means[key] + standard * deviation))
     return Pose(_mirrored(angles) if rng.random() < 0.5 else angles, kind.support)
 
 

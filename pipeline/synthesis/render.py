@@ -1,6 +1,6 @@
 """Draws one body: parts from far to near, each painted with its own owner code."""
 
-from collections.abc import Callable
+from functools import partial
 
 from pipeline.synthesis.canvas import PARTS, Canvas, Colour, capsule, hull
 from pipeline.synthesis.figure import Figure
@@ -18,36 +18,25 @@ SHIN = {"left": 11, "right": 12}
 def draw_figure(canvas: Canvas, figure: Figure, person: int) -> None:
     """Paint the body; every pixel it covers gets the owner code `PARTS * person + part`."""
     code = PARTS * person
+    depth = figure.depth
+    # (depth, draw, code); the small offsets settle who is on top where parts meet at about the same depth.
     parts = [
-        # (depth, part); the small offsets settle who is on top where parts meet at about the same depth.
-        (figure.depth("neck", "pelvis"), lambda: draw_torso(canvas, figure, code + TORSO)),
-        (figure.depth("pelvis") + 0.004, lambda: draw_pelvis(canvas, figure, code + PELVIS)),
-        (figure.depth("head") - 0.02, lambda: draw_head(canvas, figure, code + HEAD)),
+        (depth("neck", "pelvis"), draw_torso, TORSO),
+        (depth("pelvis") + 0.004, draw_pelvis, PELVIS),
+        (depth("head") - 0.02, draw_head, HEAD),
     ]
     if figure.look.skirt:
-        depth = min(figure.depth("left_hip", "left_knee"), figure.depth("right_hip", "right_knee"))
-        parts.append((min(depth, figure.depth("pelvis")) - 0.003, lambda: draw_skirt(canvas, figure, code + SKIRT)))
+        nearest = min(depth("left_hip", "left_knee"), depth("right_hip", "right_knee"), depth("pelvis"))
+        parts.append((nearest - 0.003, draw_skirt, SKIRT))
     for side in ("left", "right"):
         parts += [
-            (
-                figure.depth(f"{side}_shoulder", f"{side}_elbow") - 0.03,
-                lambda side=side: _upper_arm(canvas, figure, side, code + UPPER_ARM[side]),
-            ),
-            (
-                figure.depth(f"{side}_elbow", f"{side}_wrist") - 0.035,
-                lambda side=side: _forearm(canvas, figure, side, code + FOREARM[side]),
-            ),
-            (
-                figure.depth(f"{side}_hip", f"{side}_knee") + 0.008,
-                lambda side=side: _thigh(canvas, figure, side, code + THIGH[side]),
-            ),
-            (
-                figure.depth(f"{side}_knee", f"{side}_ankle") + 0.006,
-                lambda side=side: _shin(canvas, figure, side, code + SHIN[side]),
-            ),
+            (depth(f"{side}_shoulder", f"{side}_elbow") - 0.03, partial(_upper_arm, side=side), UPPER_ARM[side]),
+            (depth(f"{side}_elbow", f"{side}_wrist") - 0.035, partial(_forearm, side=side), FOREARM[side]),
+            (depth(f"{side}_hip", f"{side}_knee") + 0.008, partial(_thigh, side=side), THIGH[side]),
+            (depth(f"{side}_knee", f"{side}_ankle") + 0.006, partial(_shin, side=side), SHIN[side]),
         ]
-    for _, draw in sorted(parts, key=lambda part: -part[0]):
-        draw()
+    for _, draw, part in sorted(parts, key=lambda item: -item[0]):
+        draw(canvas, figure, code=code + part)
 
 
 def _limb(
@@ -70,13 +59,13 @@ def _limb(
         canvas.capsule(start, cuff, (r0 * 1.1, width * 1.14), cloth, code)
 
 
-def _upper_arm(canvas: Canvas, figure: Figure, side: str, code: int) -> None:
+def _upper_arm(canvas: Canvas, figure: Figure, code: int, side: str) -> None:
     look = figure.look
     sleeve = look.second if look.pattern == "blocks" else look.top
     _limb(canvas, figure, (f"{side}_shoulder", f"{side}_elbow"), (0.036, 0.028), look.sleeve, sleeve, code)
 
 
-def _forearm(canvas: Canvas, figure: Figure, side: str, code: int) -> None:
+def _forearm(canvas: Canvas, figure: Figure, code: int, side: str) -> None:
     look = figure.look
     sleeve = look.second if look.pattern == "blocks" else look.top
     hand = capsule(
@@ -86,12 +75,12 @@ def _forearm(canvas: Canvas, figure: Figure, side: str, code: int) -> None:
     _limb(canvas, figure, (f"{side}_elbow", f"{side}_wrist"), (0.028, 0.02), look.sleeve - 1, sleeve, code)
 
 
-def _thigh(canvas: Canvas, figure: Figure, side: str, code: int) -> None:
+def _thigh(canvas: Canvas, figure: Figure, code: int, side: str) -> None:
     look = figure.look
     _limb(canvas, figure, (f"{side}_hip", f"{side}_knee"), (0.054, 0.038), look.trouser, look.bottom, code)
 
 
-def _shin(canvas: Canvas, figure: Figure, side: str, code: int) -> None:
+def _shin(canvas: Canvas, figure: Figure, code: int, side: str) -> None:
     look = figure.look
     ankle, toe = figure.project(f"{side}_ankle"), figure.project(f"{side}_toe")
     shoe = hull([(ankle, figure.thickness(0.022)), (toe, figure.thickness(0.018))])

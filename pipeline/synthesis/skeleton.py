@@ -1,7 +1,7 @@
 """Forward kinematics: joint angles to 3D joint positions of one body.
 
-Frames. *Body*: left, up, forward of the person (right-handed). *Camera*: x right, y down, z away from the viewer, origin
-at the pelvis, unit: the person's stature. A person who faces the camera has their left side at larger x.
+Frames. *Body*: left, up, forward of the person (right-handed). *Camera*: x right, y down, z away from the viewer,
+origin at the pelvis, unit: the person's stature. A person who faces the camera has their left side at larger x.
 """
 
 from dataclasses import dataclass

@@ -23,20 +23,12 @@ def _edges(figure: Figure, inset: float = 1.0) -> tuple[Points, Points]:
 def draw_torso(canvas: Canvas, figure: Figure, code: int) -> None:
     """Neck, then the top from shoulders to waist, then its pattern."""
     look = figure.look
-    canvas.capsule(
-        figure.project("neck"), figure.project("neck") * 0.4 + figure.project("head") * 0.6, (figure.thickness(0.026), figure.thickness(0.03)),
-        shade(look.skin, 0.9), code,
-    )  # fmt: skip
-    left, right = _edges(figure, 0.86)
-    chest = figure.thickness(0.048)
-    outline = hull(
-        [(left[0], figure.thickness(0.034)), (right[0], figure.thickness(0.034)), (figure.project("chest"), chest)]
-        + [
-            (left[1], figure.thickness(0.05)),
-            (right[1], figure.thickness(0.05)),
-            (figure.project("neck"), figure.thickness(0.022)),
-        ]
-    )
+    neck, head, t = figure.project("neck"), figure.project("head"), figure.thickness
+    canvas.capsule(neck, neck * 0.4 + head * 0.6, (t(0.026), t(0.03)), shade(look.skin, 0.9), code)
+    (left_shoulder, left_waist), (right_shoulder, right_waist) = _edges(figure, 0.86)
+    shoulders = [(left_shoulder, t(0.034)), (right_shoulder, t(0.034)), (neck, t(0.022))]
+    waist = [(left_waist, t(0.05)), (right_waist, t(0.05)), (figure.project("chest"), t(0.048))]
+    outline = hull(shoulders + waist)
     canvas.solid(outline, look.top, code)
     _pattern(canvas, figure)
 

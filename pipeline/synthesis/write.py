@@ -1,4 +1,4 @@
-"""Renders the built-in data and writes it as the real data sets are written: COCO, AI Challenger, a folder of images."""
+"""Renders the built-in data and writes it in the real data sets' formats."""
 
 import os
 import shutil
@@ -15,7 +15,8 @@ import numpy as np
 import orjson
 
 from pipeline.synthesis import formats
-from pipeline.synthesis.scene import AIC_STYLE, COCO_STYLE, Scene, Style, render_scene
+from pipeline.synthesis.scene import render_scene
+from pipeline.synthesis.style import AIC_STYLE, COCO_STYLE, Style
 
 JPEG_QUALITY = 92
 LEAST_SIDE = 96
@@ -55,21 +56,31 @@ _STYLES: dict[str, tuple[int, Style]] = {
 def write_data_set(root: Path, settings: SynthesisSettings, track: Track, workers: int | None = None) -> None:
     """Write the whole data set to `root`, which is replaced as one at the end.
 
-    `coco/` holds train2017, val2017 and their annotations, `aic/` AI Challenger's, `unlabeled/` bare images. Every image
-    depends on (seed, split, index) only: not on how many there are, nor on which of the `workers` processes (by default one
-    per core) renders it. Raises ValueError on counts below 1 or images below 96 pixels.
+    `coco/` holds train2017, val2017 and their annotations, `aic/` AI Challenger's, `unlabeled/` bare images. An image
+    depends on (seed, split, index) only: not on how many there are, nor on which of the `workers` processes (by default
+    one per core) renders it. Raises ValueError on counts below 1 or images below 96 pixels.
     """
     _check(settings)
-    root = Path(root)
-    workers = workers or os.cpu_count() or 1
-    with _replacing(root) as folder:
-        for split, count in (("train", settings.train_images), ("val", settings.val_images)):
-            records = _render(folder / f"coco/{split}2017", settings, split, count, workers, track)
-            content = formats.coco_file(records)
-            _write_json(folder / f"coco/annotations/person_keypoints_{split}2017.json", content)
-        external = _render(folder / "aic/images", settings, "external", settings.external_images, workers, track)
+    counts = {
+        "train": settings.train_images, "val": settings.val_images,
+        "external": settings.external_images, "unlabeled": settings.unlabeled_images,
+    }  # fmt: skip
+    workers = min(workers or os.cpu_count() or 1, sum(counts.values()) // _LEAST_SHARE)
+    with _replacing(Path(root)) as folder, _mapping(workers) as mapping:
+
+        def render(split: str, images: Path) -> list[formats.Record]:
+            images.mkdir(parents=True)
+            height, width = settings.image_size
+            task = partial(_render_one, str(images), settings.seed, split, (int(height), int(width)))
+            done = mapping(task, range(counts[split]))
+            return list(track(done, total=counts[split], description=f"render {split}", unit="images"))
+
+        for split in ("train", "val"):
+            records = render(split, folder / f"coco/{split}2017")
+            _write_json(folder / f"coco/annotations/person_keypoints_{split}2017.json", formats.coco_file(records))
+        external = render("external", folder / "aic/images")
         _write_json(folder / "aic/keypoint_train_annotations.json", external)
-        _render(folder / "unlabeled", settings, "unlabeled", settings.unlabeled_images, workers, track)
+        render("unlabeled", folder / "unlabeled")
 
 
 def _check(settings: SynthesisSettings) -> None:
@@ -78,17 +89,6 @@ def _check(settings: SynthesisSettings) -> None:
             raise ValueError(f"{name} is {getattr(settings, name)}; at least 1 image is needed")
     if min(settings.image_size) < LEAST_SIDE:
         raise ValueError(f"image_size is {tuple(settings.image_size)}; each side needs {LEAST_SIDE} pixels or more")
-
-
-def _render(
-    folder: Path, settings: SynthesisSettings, split: str, count: int, workers: int, track: Track
-) -> list[formats.Record]:
-    """Render `count` images of one split into `folder`; their annotation records in the order of the images."""
-    folder.mkdir(parents=True)
-    height, width = settings.image_size
-    render = partial(_render_one, str(folder), settings.seed, split, (int(height), int(width)))
-    with _mapping(min(workers, count // _LEAST_SHARE)) as mapping:
-        return list(track(mapping(render, range(count)), total=count, description=f"render {split}", unit="images"))
 
 
 @contextmanager
