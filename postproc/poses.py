@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
+EPSILON = float(np.spacing(1.0))
+"""COCO adds it to an area that may be 0."""
 
 
 def oks(
@@ -38,7 +40,7 @@ def oks(
         raise ValueError(f"poses have {one.shape[1]} keypoints, others {two.shape[1]}")
     area = np.broadcast_to(np.asarray(areas, np.float64), (len(one), len(two)))
     distance = ((one[:, None] - two[None]) ** 2).sum(-1)
-    similarity = np.exp(-distance / (2 * (2 * sigma) ** 2) / (area[..., None] + np.spacing(1)))
+    similarity = np.exp(-distance / (2 * (2 * sigma) ** 2) / (area[..., None] + EPSILON))
     if visible is None:
         return similarity.mean(-1)
     counts = (np.asarray(visible) > 0).astype(np.float64)
@@ -149,7 +151,6 @@ def _suppress(
 @njit(cache=True, nogil=True, error_model="numpy")
 def _lead(points, area, spread, order, bounds, threshold, leader, similarity):  # type: ignore[no-untyped-def]
     """Fill `leader` `[P]`, given as -1, and `similarity` `[P]`, given as 1."""
-    keypoints = len(spread)
     for image in range(len(bounds) - 1):
         for first in range(bounds[image], bounds[image + 1]):
             top = order[first]
@@ -160,18 +161,30 @@ def _lead(points, area, spread, order, bounds, threshold, leader, similarity):  
                 other = order[place]
                 if leader[other] >= 0:
                     continue
-                scale = (area[top] + area[other]) / 2 + np.spacing(1.0)
-                total = 0.0
-                for k in range(keypoints):
-                    dx = points[top, k, 0] - points[other, k, 0]
-                    dy = points[top, k, 1] - points[other, k, 1]
-                    total += np.exp(-(dx * dx + dy * dy) / spread[k] / scale)
-                    # Even if all the rest lay on top of each other (rounding apart), it would not be enough.
-                    if total + (keypoints - 1 - k) < (threshold - 1e-9) * keypoints:
-                        break
-                if total / keypoints >= threshold:
+                weight = _similarity(points[top], points[other], (area[top] + area[other]) / 2, spread, threshold)
+                if weight >= threshold:
                     leader[other] = top
-                    similarity[other] = total / keypoints
+                    similarity[other] = weight
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _similarity(one, two, area, spread, threshold):  # type: ignore[no-untyped-def]
+    """OKS of two poses `[K, 2]`, or 0 as soon as it is clear that it stays below the threshold.
+
+    Most pairs are far apart, and exp(-e) <= 1 / (1 + e) says so after a keypoint or two without an exponential.
+    """
+    keypoints, scale = len(spread), area + EPSILON
+    bound, needed = 1.0 * keypoints, (threshold - 1e-9) * keypoints
+    for k in range(keypoints):
+        dx, dy = one[k, 0] - two[k, 0], one[k, 1] - two[k, 1]
+        bound -= 1 - 1 / (1 + (dx * dx + dy * dy) / spread[k] / scale)
+        if bound < needed:
+            return 0.0
+    total = 0.0
+    for k in range(keypoints):
+        dx, dy = one[k, 0] - two[k, 0], one[k, 1] - two[k, 1]
+        total += np.exp(-(dx * dx + dy * dy) / spread[k] / scale)
+    return total / keypoints
 
 
 def _points(poses: ArrayLike, name: str) -> Floats:
