@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 OVERSAMPLING = 2
-PARTS = 32
-"""Owner codes are `PARTS * person + part`: person 0 is everything that is not annotated."""
+BACKGROUND, PARTS = 0, 32
+"""Owner codes are `PARTS * person + part`: person 0 is everything that is not annotated, code 0 the bare background."""
 _SHIFT = 3
 _HALF_TURN = np.linspace(-np.pi / 2, np.pi / 2, 9)
 _ARC = np.stack([np.cos(_HALF_TURN), np.sin(_HALF_TURN)], axis=1)

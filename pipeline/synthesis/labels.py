@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.synthesis.canvas import OVERSAMPLING, PARTS
+from pipeline.synthesis.canvas import BACKGROUND, OVERSAMPLING, PARTS
 from pipeline.synthesis.figure import Figure
 from pipeline.synthesis.masks import Mask
 from pipeline.synthesis.render import FOREARM, HEAD, PELVIS, SHIN, SKIRT, THIGH, TORSO, UPPER_ARM
@@ -71,6 +71,8 @@ def _label(figure: Figure, owner: NDArray[np.int16], person: int, name: str) -> 
         if turned_away > 0.35:
             return 0.0, 0.0, NOT_LABELLED
     code = int(owner[round(y), round(x)])
+    if code == BACKGROUND:  # past the rim of the head: nothing covers it, yet it is not to be seen
+        return 0.0, 0.0, NOT_LABELLED
     shown = code // PARTS == person and code % PARTS in _own_parts(figure, name) and turned_away < 0.15
     return x, y, VISIBLE if shown else OCCLUDED
 

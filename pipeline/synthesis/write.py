@@ -21,7 +21,7 @@ from pipeline.synthesis.style import AIC_STYLE, COCO_STYLE, Style
 JPEG_QUALITY = 92
 LEAST_SIDE = 96
 """Pixels of an image's shorter side: below that nobody is tall enough to recognise."""
-_LEAST_SHARE = 96
+_LEAST_SHARE = 48
 """Images that are worth starting one more process for."""
 
 
