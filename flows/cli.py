@@ -1,0 +1,121 @@
+"""The command `ccm`. Starts fast: what a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+Arguments = argparse.Namespace
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code is 2 for wrong input (one message, no traceback), 130 or 143 when interrupted."""
+    workspace = str(Path.cwd())
+    if (Path(workspace) / "pipeline" / "steps").is_dir() and workspace not in sys.path:
+        sys.path.insert(0, workspace)  # an experiment's copy of the project runs its own code
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments) or 0)
+    except ValueError as error:
+        print(f"ccm: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("ccm: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ccm", description=__doc__.splitlines()[0] if __doc__ else None)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    stage = commands.add_parser("stage", help="run one stage (what dvc.yaml calls)")
+    stage.add_argument("name")
+    stage.add_argument("item", nargs="?")
+    stage.set_defaults(run=_stage)
+
+    params = commands.add_parser("params", help="check params.yaml")
+    params.set_defaults(run=_params)
+
+    profile = commands.add_parser("profile", help="list the profiles, or write one over params.yaml")
+    profile.add_argument("name", nargs="?")
+    profile.add_argument("--yes", action="store_true", help="do not ask")
+    profile.add_argument("--force", action="store_true", help="drop edits that are saved nowhere else")
+    profile.set_defaults(run=_profile)
+
+    data = commands.add_parser("data", help="look at the data sets")
+    data_commands = data.add_subparsers(required=True, metavar="COMMAND")
+    check = data_commands.add_parser("check", help="say which files are missing or odd before anything runs")
+    check.set_defaults(run=_data_check)
+
+    bench = commands.add_parser("bench", help="measure speed", add_help=False)
+    bench.add_argument("what", choices=["postproc", "data", "train"])
+    bench.add_argument("rest", nargs=argparse.REMAINDER)
+    bench.set_defaults(run=lambda a: _benchmark(a.what, a.rest))
+
+    complexity = commands.add_parser("complexity", help="parameters and MACs of the models", add_help=False)
+    complexity.add_argument("rest", nargs=argparse.REMAINDER)
+    complexity.set_defaults(run=lambda a: _benchmark("complexity", a.rest))
+    return parser
+
+
+def _stage(arguments: Arguments) -> int:
+    from flows.stages import run_stage
+
+    run_stage(arguments.name, arguments.item)
+    return 0
+
+
+def _params(arguments: Arguments) -> int:
+    from pipeline.params import PARAMS_FILE, load_params, unused_settings
+
+    params = load_params()
+    for warning in unused_settings(params):
+        print(f"warning: {PARAMS_FILE}: {warning}", file=sys.stderr)
+    print(f"{PARAMS_FILE}: ok (profile {params.profile}, strategies {', '.join(params.strategies)})")
+    return 0
+
+
+def _profile(arguments: Arguments) -> int:
+    from pipeline.params import PARAMS_FILE
+    from pipeline.profile import profile_changes, profiles, use_profile
+
+    if arguments.name is None:
+        for name, path in profiles().items():
+            print(f"{name}  ({path})")
+        return 0
+    changes = profile_changes(arguments.name)
+    for change in changes:
+        print(change)
+    if not changes:
+        print(f"{PARAMS_FILE} already says what profile {arguments.name!r} says")
+        return 0
+    if not arguments.yes and not _confirmed(f"write these {len(changes)} changes to {PARAMS_FILE}?"):
+        print("nothing written")
+        return 1
+    use_profile(arguments.name, force=arguments.force)
+    print(f"{PARAMS_FILE}: now profile {arguments.name!r}")
+    return 0
+
+
+def _confirmed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise ValueError(f"{question} there is nobody to ask; add --yes")
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _data_check(arguments: Arguments) -> int:
+    from pipeline.params import load_params
+
+    check = importlib.import_module("pipeline.data_check").check
+    return int(check(load_params()) or 0)
+
+
+def _benchmark(what: str, rest: list[str]) -> int:
+    return int(importlib.import_module(f"pipeline.benchmarks.{what}").main(rest) or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

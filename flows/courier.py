@@ -1,0 +1,84 @@
+"""One thread that tells the Prefect server what a stage is doing, so that the stage itself never waits for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import PrefectException
+
+INTERVAL = 1.0  # seconds between deliveries
+PATIENCE = 5.0  # seconds before a server that did not answer is tried again
+LIMIT = 2000  # letters kept while the server does not answer
+
+Letter = Callable[[SyncPrefectClient], Any]
+
+
+class Courier(threading.Thread):
+    """Delivers letters (calls with a client) in order, about once a second. A lost server costs the letters, no more.
+
+    `warn` is called once, from this thread, when the server stops answering.
+    """
+
+    def __init__(self, warn: Callable[[str], None]):
+        super().__init__(name="courier", daemon=True)
+        self._warn = warn
+        self._letters: dict[str, Letter] = {}
+        self._count = 0
+        self._condition = threading.Condition()
+        self._closing = False
+        self._lost = False
+        self.start()
+
+    def post(self, letter: Letter, key: str | None = None) -> None:
+        """Queue a letter; one with the same key that still waits is replaced (only the latest progress matters)."""
+        with self._condition:
+            self._count += 1
+            if len(self._letters) < LIMIT or key in self._letters:
+                self._letters[key or f"#{self._count}"] = letter
+
+    def close(self, timeout: float = 3.0) -> None:
+        """Deliver what is left, for at most `timeout` seconds; no time at all when the server is known to be gone."""
+        with self._condition:
+            self._closing = True
+            self._condition.notify()
+        self.join(0.0 if self._lost else timeout)
+
+    def run(self) -> None:
+        with get_client(sync_client=True) as client:
+            while self._wait():
+                self._deliver(client)
+            self._deliver(client)
+
+    def _wait(self) -> bool:
+        with self._condition:
+            if not self._closing:
+                self._condition.wait(PATIENCE if self._lost else INTERVAL)
+            return not self._closing
+
+    def _deliver(self, client: SyncPrefectClient) -> None:
+        with self._condition:
+            letters, self._letters = self._letters, {}
+        for done, letter in enumerate(letters.values()):
+            try:
+                letter(client)
+                self._lost = False
+            except httpx.TransportError as error:
+                self._keep(dict(list(letters.items())[done:]))
+                self._lose(f"the Prefect server stopped answering ({type(error).__name__}); going on without the view")
+                return
+            except (httpx.HTTPStatusError, PrefectException, ValueError) as error:
+                self._lose(f"the Prefect server refused a report ({error}); going on")
+                self._lost = False
+
+    def _keep(self, letters: dict[str, Letter]) -> None:
+        with self._condition:
+            self._letters = letters | self._letters
+
+    def _lose(self, message: str) -> None:
+        self._lost = True
+        self._warn(message)
+        self._warn = lambda message: None

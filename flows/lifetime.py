@@ -1,0 +1,100 @@
+"""Ending together: a stage whose starter is gone stops, and whatever is told to stop is gone within seconds."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+import time
+from contextlib import suppress
+from types import FrameType
+
+import psutil
+
+GRACE = 5.0  # seconds between being told to stop and being stopped
+RUN_VARIABLE = "CCM_RUN_PID"  # the `ccm run` that a stage belongs to
+_SHELLS = {"sh", "bash", "dash", "zsh", "fish", "ksh", "busybox"}
+
+
+def watch() -> None:
+    """Make this process stop when its starter has gone, and surely stop `GRACE` seconds after SIGTERM or SIGINT.
+
+    DVC itself leaves its running command behind when it is terminated, and a main thread that is inside a long
+    computation sees no signal; so a thread does the watching. It ends this process's children too. Main thread only.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, _terminate)
+    threading.Thread(target=_guard, args=(reader, starters()), name="lifetime", daemon=True).start()
+
+
+def starters() -> list[psutil.Process]:
+    """The processes without which this one has no reason to run: DVC (through its shell), and a `ccm run` above it."""
+    found = []
+    if "DVC_STAGE" in os.environ:
+        for parent in psutil.Process().parents():
+            found.append(parent)
+            if parent.name() not in _SHELLS:
+                break
+    if number := os.environ.get(RUN_VARIABLE):
+        with suppress(psutil.NoSuchProcess, ValueError):
+            found.append(psutil.Process(int(number)))
+    return found
+
+
+def end_children(grace: float) -> None:
+    """Terminate every descendant of this process, and kill what is left after `grace` seconds."""
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.terminate()
+    _, alive = psutil.wait_procs(children, timeout=grace)
+    for child in alive:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+
+
+def end_session(leader: int, grace: float) -> None:
+    """End a whole session that was started with `start_new_session`: SIGTERM, then SIGKILL after `grace` seconds."""
+    members = _session(leader)
+    for member in members:
+        with suppress(psutil.NoSuchProcess):
+            member.terminate()
+    psutil.wait_procs(members, timeout=grace)
+    for member in _session(leader):
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+    psutil.wait_procs(_session(leader), timeout=1.0)
+
+
+def _session(leader: int) -> list[psutil.Process]:
+    members = []
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError, psutil.NoSuchProcess, PermissionError):
+            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process)
+    return members
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _guard(reader: int, watched: list[psutil.Process]) -> None:
+    while True:
+        ready, _, _ = select.select([reader], [], [], 0.5)
+        if ready:
+            for number in os.read(reader, 64):
+                if number in (signal.SIGTERM, signal.SIGINT):
+                    _stop_by_force(number)
+        if any(not process.is_running() for process in watched):
+            os.kill(os.getpid(), signal.SIGTERM)  # comes back through the pipe
+            watched = []
+
+
+def _stop_by_force(number: int) -> None:
+    time.sleep(GRACE)
+    end_children(1.0)
+    os._exit(128 + number)

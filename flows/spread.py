@@ -1,0 +1,151 @@
+"""Shards over workers: threads on this machine, a Dask cluster, or Ray. What comes out never depends on which."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pipeline.params import Spread
+from pipeline.progress import Progress
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Done = Iterator[tuple[int, Any]]  # (position of the item, its result), in the order of completion
+
+
+class SpreadingProgress(Progress):
+    """Terminal progress whose `map` runs where `params.spread` says."""
+
+    def __init__(self, spread: Spread):
+        self.spread = spread
+
+    def map(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        description: str = "",
+        unit: str = "shards",
+    ) -> list[Result]:
+        """Results in the items' order. A worker that dies costs the shards it held, which run again elsewhere."""
+        results: list[Any] = [None] * len(items)
+        completed = RUNNERS[self.spread.runner](function, items, self.spread)
+        for position, result in self.track(completed, total=len(items), description=description, unit=unit):
+            results[position] = result
+            self.shard_done(description, position)
+        return results
+
+    def shard_done(self, description: str, position: int) -> None:
+        """Called as each shard is done; the terminal bar needs nothing more."""
+
+
+@dataclass(frozen=True)
+class InWorkspace(Generic[Item, Result]):
+    """A shard's function on a worker elsewhere: relative paths mean the workspace's, wherever the worker started."""
+
+    function: Callable[[Item], Result]
+    workspace: str
+
+    def __call__(self, item: Item) -> Result:
+        if os.getcwd() != self.workspace:
+            os.chdir(self.workspace)
+        return self.function(item)
+
+
+def on_threads(function: Callable[[Item], Result], items: Sequence[Item], spread: Spread) -> Done:
+    """One after the other with one worker, else on that many threads; with several GPUs each thread keeps to one."""
+    if spread.workers == 1 or len(items) < 2:
+        for position, item in enumerate(items):
+            yield position, function(item)
+        return
+    with ThreadPoolExecutor(spread.workers, "shard", initializer=_pin_thread()) as pool:
+        futures = {pool.submit(function, item): position for position, item in enumerate(items)}
+        try:
+            pending = set(futures)
+            while pending:
+                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    yield futures[future], future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _pin_thread() -> Callable[[], None]:
+    """An initializer that gives thread i the GPU i modulo their number (`torch.cuda.set_device` holds for a thread)."""
+    import torch
+
+    devices = torch.cuda.device_count()
+    lock, started = threading.Lock(), iter(range(1 << 30))
+
+    def pin() -> None:
+        with lock:
+            index = next(started)
+        if devices:
+            torch.cuda.set_device(index % devices)
+
+    return pin
+
+
+def on_dask(function: Callable[[Item], Result], items: Sequence[Item], spread: Spread) -> Done:
+    """On an existing cluster by its scheduler's address, or on one worker process per `spread.workers` started here."""
+    try:
+        from distributed import as_completed
+    except ImportError:
+        raise ValueError("spread.runner = 'dask': not installed; pip install 'ccm-pipeline[spread]'") from None
+    with _dask_client(spread) as client:
+        job = InWorkspace(function, str(Path.cwd()))
+        # A worker may die more than once before somebody looks; its shards are idempotent, so they simply run again.
+        futures = client.map(job, items, pure=False, retries=1)
+        positions = {future.key: position for position, future in enumerate(futures)}
+        for future in as_completed(futures):
+            yield positions[future.key], future.result()
+
+
+@contextmanager
+def _dask_client(spread: Spread) -> Iterator[Any]:
+    from distributed import Client, LocalCluster
+
+    from flows.gpus import PinGpu
+
+    if spread.address is None:
+        size = {"n_workers": spread.workers, "threads_per_worker": 1, "memory_limit": 0}
+        with LocalCluster(dashboard_address=None, **size) as here, Client(here) as client:
+            client.register_plugin(PinGpu())
+            yield client
+        return
+    try:
+        client = Client(spread.address, timeout=10)
+    except (OSError, ValueError) as error:
+        message = f"spread.address = {spread.address!r}: no Dask scheduler answers there ({error})"
+        raise ValueError(message) from None
+    with client:
+        client.register_plugin(PinGpu())
+        yield client
+
+
+def on_ray(function: Callable[[Item], Result], items: Sequence[Item], spread: Spread) -> Done:
+    """On an existing Ray cluster by its address, or on one started here."""
+    try:
+        import ray
+    except ImportError:
+        raise ValueError("spread.runner = 'ray': Ray is not installed; pip install ray, or use 'dask'") from None
+    ray.init(address=spread.address, num_cpus=None if spread.address else spread.workers, log_to_driver=False)
+    try:
+        gpus = 1 if ray.cluster_resources().get("GPU") else 0
+        job = ray.remote(num_gpus=gpus, max_retries=3)(InWorkspace(function, str(Path.cwd())).__call__)
+        positions = {job.remote(item): position for position, item in enumerate(items)}
+        pending = list(positions)
+        while pending:
+            finished, pending = ray.wait(pending)
+            for reference in finished:
+                yield positions[reference], ray.get(reference)
+    finally:
+        ray.shutdown()
+
+
+RUNNERS: dict[str, Callable[..., Done]] = {"threads": on_threads, "dask": on_dask, "ray": on_ray}

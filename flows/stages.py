@@ -1,0 +1,72 @@
+"""A DVC stage's command: its step, run as the Prefect flow of the same name when a server is there to show it."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import Any
+
+import pipeline.steps
+from flows import lifetime, server
+from flows.notices import say_once
+from flows.spread import SpreadingProgress
+from pipeline.params import Params, load_params, unused_settings
+from pipeline.progress import Progress
+
+Figures = dict[str, Any]
+
+
+def stage_names() -> list[str]:
+    """The stages that exist: the modules of `pipeline.steps`."""
+    return sorted(module.name for module in pkgutil.iter_modules(pipeline.steps.__path__))
+
+
+def run_stage(name: str, item: str | None = None) -> Figures:
+    """Validate all of params.yaml, then run one stage to its end and return its figures.
+
+    ValueError for wrong params, an unknown stage, or whatever the step finds wrong with its input.
+    """
+    lifetime.watch()
+    params = load_params()
+    for warning in unused_settings(params):
+        say_once(f"warning: params.yaml: {warning}")
+    if name not in stage_names():
+        raise ValueError(f"stage {name!r}: there is none of that name; allowed: {', '.join(stage_names())}")
+    address = server.connect()
+    try:
+        figures = _run(name, item, params, address)
+    except BaseException as error:
+        if not isinstance(error, Exception):  # told to stop: leave nobody behind
+            lifetime.end_children(2.0)
+        raise
+    _print_figures(label(name, item), figures)
+    return figures
+
+
+def label(name: str, item: str | None) -> str:
+    """The stage as DVC writes it: `detect_people@train`."""
+    return f"{name}@{item}" if item else name
+
+
+def _run(name: str, item: str | None, params: Params, address: str | None) -> Figures:
+    def work(progress: Progress) -> Figures:
+        step = importlib.import_module(f"pipeline.steps.{name}")
+        return dict(step.run(params, progress, item))
+
+    if address is None:
+        configured = server.configured_address()
+        where = f"no Prefect server answers at {configured}" if configured else "no Prefect server is set"
+        say_once(f"{where}: running without the view (`ccm ui` starts one)")
+        return work(SpreadingProgress(params.spread))
+    from flows.runs import run_as_flow
+
+    return run_as_flow(name, item, params.spread, work)
+
+
+def _print_figures(title: str, figures: Figures) -> None:
+    if not figures:
+        return
+    width = max(len(str(key)) for key in figures)
+    print(f"{title}:", flush=True)
+    for key, value in figures.items():
+        print(f"  {key!s:<{width}}  {f'{value:.5g}' if isinstance(value, float) else value}")
