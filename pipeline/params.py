@@ -63,9 +63,11 @@ class Source(Section):
 
 
 class Data(Section):
-    """The data sets by name, and the keypoint set that the models learn."""
+    """The data sets by name, which of them is C and which validates, and the keypoint set that the models learn."""
 
     keypoints: str
+    labelled: Name
+    validation: Name
     sources: dict[Name, Source]
 
 
@@ -172,8 +174,6 @@ class DetectorTraining(Section):
     anchor_sizes: Annotated[list[Count], Field(min_length=1)]
     max_detections: Count
     seed: Whole
-    sources: Annotated[list[Name], Field(min_length=1)]
-    validation: Name
     epochs: Count
     batch_size: Count
     learning_rate: Positive
@@ -201,10 +201,8 @@ class MineHardNegatives(Section):
 
 
 class TrainTeachers(Section):
-    """The ensemble of section 4.2. `sources` are labelled in the target's keypoints."""
+    """The ensemble of section 4.2, trained on C."""
 
-    sources: Annotated[list[Name], Field(min_length=1)]
-    validation: Name
     models: dict[Name, Teacher]
 
 
@@ -244,10 +242,8 @@ class PseudoLabel(Section):
 
 
 class TrainJoint(Section):
-    """Training on Phi. `weights` are sampling weights by letter; 1 each is every row alike."""
+    """Training on Phi. `sampling` weighs rows by their letter; 1 each is every row alike."""
 
-    labelled: Annotated[list[Name], Field(min_length=1)]  # the sources of C
-    validation: Name
     model: KeypointModel
     training: Training
     sampling: dict[Literal["A", "C", "H", "U"], Positive]
@@ -369,15 +365,11 @@ def _unknown_sources(params: Params) -> list[str]:
     known = set(params.data.sources)
     references = {
         "align_labels.sources": params.align_labels.sources,
-        "train_detector.sources": params.train_detector.sources,
-        "train_detector.validation": [params.train_detector.validation],
+        "data.labelled": [params.data.labelled],
+        "data.validation": [params.data.validation],
         "detect_people.sources": list(params.detect_people.sources),
         "mine_hard_negatives.sources": params.mine_hard_negatives.sources,
-        "train_teachers.sources": params.train_teachers.sources,
-        "train_teachers.validation": [params.train_teachers.validation],
         "pseudo_label.sources": params.pseudo_label.sources,
-        "train_joint.labelled": params.train_joint.labelled,
-        "train_joint.validation": [params.train_joint.validation],
         "evaluate.sets": params.evaluate.sets,
         "ablate_postprocessing.set": [params.ablate_postprocessing.set],
     }

@@ -40,7 +40,7 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
 def letter_files(params: Params, letter: str) -> list[Path]:
     """The files that make up one of A, C, H, U."""
     if letter == "C":
-        return [layout.instances(source) for source in params.train_joint.labelled]
+        return [layout.instances(params.data.labelled)]
     sources: dict[str, Sequence[str]] = {
         "A": params.align_labels.sources,
         "H": params.mine_hard_negatives.sources,

@@ -49,10 +49,9 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
 def person_thresholds(params: Params, detections: pa.Table, item: str) -> dict[str, Any]:
     """Both thresholds and the one in use. The matched one leaves as many people an image as C has (section 4.2)."""
     settings = params.pseudo_label.person_threshold
-    people = images = 0
-    for source in params.train_joint.labelled:
-        people += int((~to_numpy(read_table(layout.instances(source), "instances", ["iscrowd"]), "iscrowd")).sum())
-        images += read_table(layout.images(source), "images", ["image_id"]).num_rows
+    labelled = params.data.labelled
+    people = int((~to_numpy(read_table(layout.instances(labelled), "instances", ["iscrowd"]), "iscrowd")).sum())
+    images = read_table(layout.images(labelled), "images", ["image_id"]).num_rows
     per_image = people / max(images, 1)
     unlabelled = read_table(layout.images(item), "images", ["image_id"]).num_rows
     scores = to_numpy(detections, "score")

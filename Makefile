@@ -1,0 +1,55 @@
+# Two commands do everything, set-up included:  make repro   and   make test
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(abspath $(VENV))/bin
+export PATH := $(BIN):$(PATH)
+
+.PHONY: help install repro test lint format types ui clean lock
+
+help:
+	@echo "make repro    environment, built-in data, the whole pipeline; prints where the report is"
+	@echo "make test     environment, lint, types, tests"
+	@echo "make ui       the Prefect server and UI on this machine"
+	@echo "make lock     pin the newest versions that pyproject.toml allows (needs uv)"
+	@echo "make clean    remove the environment and caches (data, models and reports stay)"
+
+install: $(VENV)/.installed
+
+# The lock pins every dependency by hash; --no-deps, because it is complete.
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the pinned environment into $(VENV) (5 GB, some minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.dvc/config: | install
+	dvc init --quiet
+	dvc config core.analytics false
+
+repro: install
+	@ccm repro
+
+test: install lint types
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: install
+	ruff check .
+	ruff format --check .
+
+types: install
+	mypy
+
+format: install
+	ruff check --fix .
+	ruff format .
+
+ui: install
+	ccm ui
+
+lock:
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements.lock --upgrade
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info
