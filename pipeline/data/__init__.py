@@ -1,0 +1,7 @@
+"""From tables to batches of crops: decoding, augmentation, and loaders that any number of workers repeats exactly."""
+
+from pipeline.data.batches import Batch, Crops
+from pipeline.data.inference import inference_batches
+from pipeline.data.training import training_batches
+
+__all__ = ["Batch", "Crops", "inference_batches", "training_batches"]

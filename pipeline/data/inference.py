@@ -1,0 +1,63 @@
+"""Crops of every row of a table, image by image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from pipeline.data.batches import Crops, cut
+from pipeline.data.feed import Feed
+from pipeline.data.rows import Rows, rows_of
+from postproc.coordinates import crop_transforms
+
+
+@dataclass(frozen=True)
+class _Maker:
+    rows: Rows
+    order: np.ndarray  # row numbers, image by image
+    edges: np.ndarray  # batch i is order[edges[i] : edges[i + 1]]
+    input_size: tuple[int, int]
+    padding: float
+
+    def __call__(self, number: int) -> Crops:
+        chosen = self.order[self.edges[number] : self.edges[number + 1]]
+        transforms = crop_transforms(self.rows.boxes[chosen], self.input_size, self.padding)
+        crops = cut([self.rows.path(row) for row in chosen], transforms, self.input_size)
+        images = torch.from_numpy(crops).permute(0, 3, 1, 2)
+        return Crops(images, torch.from_numpy(transforms), torch.from_numpy(chosen.astype(np.int64)), 0.0)
+
+
+def inference_batches(
+    table: pa.Table, *, input_size: tuple[int, int], padding: float, batch_size: int, workers: int = 0
+) -> Feed[Crops]:
+    """Every row of an `instances`, `detections` or `poses` table once, as plain crops.
+
+    The people of an image come together and its file is read once (once more for each reduction that their sizes
+    need), so rows come in another order than the table's and a batch may hold fewer than `batch_size`; `rows` says
+    which they are. `input_size` is (H, W). ValueError, while iterating, names an image that cannot be read.
+    """
+    order, edges = _by_image(table, batch_size)
+    maker = _Maker(rows_of(table), order, edges, (input_size[0], input_size[1]), padding)
+    return Feed(maker, 0, len(edges) - 1, workers)
+
+
+def _by_image(table: pa.Table, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers sorted by their image's first appearance, and the edges of batches that keep images whole."""
+    if not table.num_rows:
+        return np.zeros(0, np.int64), np.zeros(1, np.int64)
+    images = table["image_id"].combine_chunks().dictionary_encode()
+    if isinstance(images, pa.ChunkedArray):
+        images = images.combine_chunks()
+    index = images.indices.to_numpy(zero_copy_only=False)
+    order = np.argsort(index, kind="stable")
+    edges, end = [0], 0
+    for people in np.bincount(index).tolist():
+        if end + people - edges[-1] > batch_size and end > edges[-1]:
+            edges.append(end)
+        end += people
+        while end - edges[-1] > batch_size:  # a crowd larger than a batch
+            edges.append(edges[-1] + batch_size)
+    return order, np.asarray([*edges, end] if end > edges[-1] else edges, np.int64)

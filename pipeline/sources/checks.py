@@ -1,0 +1,82 @@
+"""What makes a record of any format bad, once its numbers are read: the one place that decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline.sources.image_files import Found
+from pipeline.sources.quarantine import Quarantine
+from pipeline.sources.records import Images, People
+
+
+def good_images(images: Images, found: Sequence[Found], index: str, quarantine: Quarantine) -> np.ndarray:
+    """Positions of the images that are of use; the others go to quarantine."""
+    kept, ids, names = [], set(), set()
+    for position, (identity, name, file) in enumerate(zip(images.ids, images.file_names, found, strict=True)):
+        if file.fault:
+            quarantine.add(index, f"image {identity}", file.fault, file.value)
+        elif identity in ids:
+            quarantine.add(index, f"image {identity}", "duplicate image id", identity)
+        elif name in names:
+            quarantine.add(index, f"image {identity}", "duplicate file name", name)
+        else:
+            ids.add(identity)
+            names.add(name)
+            kept.append(position)
+    return np.asarray(kept, np.int64)
+
+
+def good_people(
+    people: People,
+    image_rows: dict[str, int],
+    all_images: set[str],
+    sizes: np.ndarray,
+    index: str,
+    quarantine: Quarantine,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the people that are of use, and the image row of each; the others go to quarantine.
+
+    `image_rows` leads from the ids of good images to their row, `sizes` [images, 2] is width and height by row, and
+    `all_images` are the ids of all images that the index lists.
+    """
+    rows = np.fromiter((image_rows.get(identity, -1) for identity in people.image_ids), np.int64, len(people))
+    bad = np.zeros(len(people), bool)
+
+    def refuse(where: Any, reason: str, values: Any) -> None:
+        for position in np.flatnonzero(where & ~bad):
+            value = values[position]
+            shown = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+            quarantine.add(index, f"annotation {people.ids[position]}", reason, shown)
+        bad[where] = True
+
+    listed = np.fromiter((identity in all_images for identity in people.image_ids), bool, len(people))
+    refuse(~listed, "unknown image id", people.image_ids)
+    refuse(rows < 0, "its image was set aside", people.image_ids)
+    refuse(_repeated(people.ids), "duplicate annotation id", people.ids)
+    boxes = people.boxes
+    refuse(~np.isfinite(boxes).all(1), "the box is not finite", boxes)
+    refuse(~(boxes[:, 2:] > 0).all(1), "the box is empty", boxes)
+    if len(sizes):
+        inside = (boxes[:, :2] < sizes[rows]).all(1) & (boxes[:, :2] + boxes[:, 2:] > 0).all(1)
+        refuse(~inside, "the box lies outside the image", boxes)
+    refuse(np.isinf(people.areas) | (people.areas <= 0), "the area is not a number above 0", people.areas)
+    points = people.keypoints.reshape(len(people), 3 * people.keypoints.shape[1])
+    refuse(~np.isfinite(points).all(1), "a keypoint is not finite", points)
+    visibility = people.keypoints[:, :, 2]
+    refuse(~np.isin(visibility, (0, 1, 2)).all(1), "visibility is not 0, 1 or 2", visibility)
+    kept = np.flatnonzero(~bad)
+    return kept, rows[kept]
+
+
+def _repeated(ids: Sequence[str]) -> np.ndarray:
+    """[N] true for every id that stood earlier already."""
+    repeated = np.zeros(len(ids), bool)
+    if len(set(ids)) != len(ids):
+        seen: set[str] = set()
+        for position, identity in enumerate(ids):
+            repeated[position] = identity in seen
+            seen.add(identity)
+    return repeated

@@ -1,0 +1,147 @@
+"""What an adapter hands over: the images and people of a source as columns, before anything is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from pipeline.sources.quarantine import Quarantine
+
+BOX_TO_AREA = (
+    0.53  # a person's mask fills so much of the box where a source has no masks; COCO's own API for other sets
+)
+
+Refuse = Callable[[str, str, Any], None]  # (record, reason, value)
+
+
+@dataclass
+class Images:
+    """Images of a source. Sizes are 0 where only the file knows them."""
+
+    ids: list[str] = field(default_factory=list)
+    file_names: list[str] = field(default_factory=list)
+    widths: list[int] = field(default_factory=list)
+    heights: list[int] = field(default_factory=list)
+
+    def add(self, identity: str, file_name: str, width: int = 0, height: int = 0) -> None:
+        self.ids.append(identity)
+        self.file_names.append(file_name)
+        self.widths.append(width)
+        self.heights.append(height)
+
+
+@dataclass
+class People:
+    """People of a source, N rows. Keypoint visibility is COCO's: 0 unlabelled, 1 occluded, 2 visible."""
+
+    ids: list[str]
+    image_ids: list[str]
+    boxes: np.ndarray  # [N, 4] float32, x, y, w, h in image pixels
+    areas: np.ndarray  # [N] float32, NaN where the source has none
+    crowds: np.ndarray  # [N] bool
+    keypoints: np.ndarray  # [N, K, 3] float32
+    masks: pa.Array  # [N] COCO's segmentation as JSON text, null where there is none
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @staticmethod
+    def joined(parts: Sequence[People], keypoints: int) -> People:
+        """All parts as one; `keypoints` is K."""
+        if not parts:
+            none = np.zeros((0, 4), np.float32)
+            shape = (0, keypoints, 3)
+            return People([], [], none, none[:, 0], np.zeros(0, bool), np.zeros(shape, np.float32), _no_masks(0))
+        return People(
+            [identity for part in parts for identity in part.ids],
+            [identity for part in parts for identity in part.image_ids],
+            np.concatenate([part.boxes for part in parts]),
+            np.concatenate([part.areas for part in parts]),
+            np.concatenate([part.crowds for part in parts]),
+            np.concatenate([part.keypoints for part in parts]),
+            pa.chunked_array([part.masks for part in parts], pa.string()).combine_chunks(),
+        )
+
+
+@dataclass
+class Records:
+    """A source as it was read: what stands in its files, and what could not even be read as a record."""
+
+    images: Images
+    people: People
+    quarantine: Quarantine
+    records: int  # images and people in the files, the bad ones included
+    notes: dict[str, int] = field(default_factory=dict)  # what was left out on purpose, counted
+
+
+def numbers(values: Sequence[Any], length: int) -> np.ndarray:
+    """A list of equally long lists of numbers as [N, length]; ValueError or TypeError when one is anything else."""
+    array = pa.array(values, pa.list_(pa.float64()))
+    if array.null_count or array.flatten().null_count:
+        raise ValueError("empty")
+    if len(array) and not (array.value_lengths().to_numpy() == length).all():
+        raise ValueError("length")
+    return array.flatten().to_numpy().reshape(len(array), length)
+
+
+def in_bulk(
+    records: Sequence[Any],
+    convert: Callable[[Sequence[Any]], People],
+    fault: Callable[[Any], tuple[str, Any] | None],
+    refuse: Callable[[Any, str, Any], None],
+) -> Iterable[People]:
+    """Convert many records at once; where that fails, find the faulty ones one by one, refuse them, convert the rest.
+
+    `fault` says what is wrong with the form of one record (reason, value), or None.
+    """
+    try:
+        return [convert(records)]
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        parts = []
+        for record in records:
+            problem = fault(record)
+            try:
+                if problem is None:
+                    parts.append(convert([record]))
+            except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+                problem = "the record cannot be read", str(error)
+            if problem is not None:
+                refuse(record, *problem)
+        return parts
+
+
+def optional_numbers(values: Sequence[Any]) -> np.ndarray:
+    """Numbers [N], NaN for None; raises when one is anything else."""
+    return pa.array(values, pa.float64()).to_numpy(zero_copy_only=False)
+
+
+def identities(values: Sequence[Any]) -> list[str]:
+    """Ids as text; raises when one is neither a whole number nor a text."""
+    if not set(map(type, values)) <= {int, str}:
+        raise TypeError("id")
+    return list(map(str, values))
+
+
+def segmentations(values: Sequence[Any]) -> pa.Array:
+    """COCO segmentations as JSON text, null where there is none."""
+    return pa.array([orjson.dumps(value) if value else None for value in values], pa.string())
+
+
+def fault_in_numbers(value: Any, length: int, name: str) -> tuple[str, Any] | None:
+    """What keeps a value from being a list of `length` numbers."""
+    if not isinstance(value, list):
+        return f"{name} is not a list of {length} numbers", value
+    if len(value) != length:
+        return f"{name} has the wrong number of values", f"{len(value)} values, expected {length}"
+    if bad := [item for item in value if not isinstance(item, int | float)]:
+        return f"{name} is not a list of {length} numbers", bad[0]
+    return None
+
+
+def _no_masks(rows: int) -> pa.Array:
+    return pa.nulls(rows, pa.string())

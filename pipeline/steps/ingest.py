@@ -1,0 +1,52 @@
+"""Each source's own files -> `images`, `instances`, `masks`, `quarantine` and statistics (section 6.1, Figure 1)."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+
+from pipeline import layout
+from pipeline.artefacts import provenance, write_json
+from pipeline.params import Params
+from pipeline.progress import Progress
+from pipeline.sources import read_records
+from pipeline.sources.assemble import assemble
+from pipeline.sources.image_files import FileCheck
+from pipeline.statistics import headline, statistics
+from pipeline.tables import TableInfo, write_table
+
+
+def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
+    """Read the source `item`. ValueError when its files are no use, or more records are bad than params allow."""
+    assert item is not None
+    source, settings = params.data.sources[item], params.ingest
+    with progress.task("read"):
+        records = read_records(source)
+    with progress.task("check images"):
+        images = records.images
+        files = list(zip(images.file_names, images.widths, images.heights, strict=True))
+        size = params.spread.shard_images
+        shards = [files[start : start + size] for start in range(0, len(files), size)]
+        check = FileCheck(source.images, settings.check_images)
+        found = list(chain.from_iterable(progress.map(check, shards, description="check images")))
+    with progress.task("build tables"):
+        made_by = provenance({"source": source.model_dump(), **settings.model_dump()}, [source.index])
+        info = TableInfo(source.keypoints, {item: source.images}, made_by)
+        tables = assemble(item, source.index, records, found, info)
+    with progress.task("write"):
+        write_table(layout.quarantine(item), tables.quarantine)
+        records.quarantine.check_share(records.records, settings.max_bad_share, f"source '{item}'")
+        write_table(layout.images(item), tables.images)
+        write_table(layout.instances(item), tables.instances)
+        write_table(layout.masks(item), tables.masks)
+    with progress.task("statistics"):
+        figures = statistics(tables.images, tables.instances) | {
+            "records": records.records,
+            "quarantined": records.quarantine.reasons(),
+            "left_out": records.notes,
+        }
+        write_json(layout.metrics("ingest", item), figures)
+    bad = len(records.quarantine)
+    if bad:
+        progress.say(f"{item}: {bad} of {records.records} records set aside, see {layout.quarantine(item)}")
+    return headline(figures) | {"quarantined": bad}
