@@ -118,7 +118,7 @@ def _column(table: str, column: pa.Field, values: Any, rows: int) -> pa.Array:
         return values.cast(column.type)
     if pa.types.is_fixed_size_list(column.type) and isinstance(values, np.ndarray):
         width = column.type.list_size
-        if values.reshape(rows, -1).shape[1] != width:
+        if values.size != rows * width:
             raise ValueError(f"table {table}: column '{column.name}' is {values.shape}, expected [{rows}, {width}]")
         flat = pa.array(np.ascontiguousarray(values).reshape(-1), type=column.type.value_type)
         return pa.FixedSizeListArray.from_arrays(flat, width)
