@@ -14,6 +14,8 @@ OVERSAMPLING = 2
 BACKGROUND, PARTS = 0, 32
 """Owner codes are `PARTS * person + part`: person 0 is everything that is not annotated, code 0 the bare background."""
 _SHIFT = 3
+_LIMB_SIZES = np.array([1.0, 0.74, 0.36])[:, None, None]
+_BODY_SIZES = np.array([1.0, 0.86, 0.5])[:, None, None]
 _HALF_TURN = np.linspace(-np.pi / 2, np.pi / 2, 9)
 _ARC = np.stack([np.cos(_HALF_TURN), np.sin(_HALF_TURN)], axis=1)
 _CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 18)[:-1]), np.sin(np.linspace(0, 2 * np.pi, 18)[:-1])], axis=1)
@@ -47,27 +49,38 @@ class Canvas:
 
     def fill(self, outline: Points, colour: Colour, code: int | None = None) -> None:
         """Paint the convex polygon `outline` (N, 2); `code` makes it the new owner of those pixels."""
-        vertices = np.rint(outline * (1 << _SHIFT)).astype(np.int32)
+        self._fill(_fixed_point(outline), colour, code)
+
+    def capsule(self, start: Points, end: Points, radii: tuple[float, float], colour: Colour, code: int) -> None:
+        """A shaded, tapered limb: dark rim, body colour, highlight on the light's side."""
+        rim = capsule(start, end, *radii)
+        axis = np.repeat([end, start], len(rim) // 2, axis=0)
+        shift = np.repeat([self.light * radii[1], self.light * radii[0]], len(rim) // 2, axis=0)
+        layers = axis + _LIMB_SIZES * (rim - axis) + (1 - _LIMB_SIZES) * 0.42 * shift
+        self._layers(layers, colour, (0.62, 1.0, 1.16), code)
+
+    def solid(self, outline: Points, colour: Colour, code: int) -> None:
+        """A shaded convex body: the same three layers as a limb's, shrunk towards its centre."""
+        centre = outline.sum(axis=0) / len(outline)
+        low, high = outline.min(axis=0), outline.max(axis=0)
+        shift = self.light * float(min(high - low)) * 0.25
+        layers = centre + _BODY_SIZES * (outline - centre) + (1 - _BODY_SIZES) * shift
+        self._layers(layers, colour, (0.64, 1.0, 1.12), code)
+
+    def _layers(self, outlines: Points, colour: Colour, gains: tuple[float, ...], code: int) -> None:
+        """Paint outlines (L, N, 2) one over the other; the first, which contains the others, takes the pixels."""
+        for layer, (vertices, gain) in enumerate(zip(_fixed_point(outlines), gains, strict=True)):
+            self._fill(vertices, shade(colour, gain), code if layer == 0 else None)
+
+    def _fill(self, vertices: NDArray[np.int32], colour: Colour, code: int | None) -> None:
         cv2.fillConvexPoly(self.pixels, vertices, colour, cv2.LINE_8, _SHIFT)
         if code is not None:
             cv2.fillConvexPoly(self.owner, vertices, (float(code),), cv2.LINE_8, _SHIFT)
 
-    def capsule(self, start: Points, end: Points, radii: tuple[float, float], colour: Colour, code: int) -> None:
-        """A shaded, tapered limb: dark rim, body colour, highlight on the light's side."""
-        r0, r1 = radii
-        self.fill(capsule(start, end, r0, r1), shade(colour, 0.62), code)
-        for size, gain in ((0.74, 1.0), (0.36, 1.16)):
-            offset = self.light * (1 - size) * 0.42
-            inner = capsule(start + offset * r0, end + offset * r1, r0 * size, r1 * size)
-            self.fill(inner, shade(colour, gain))
 
-    def solid(self, outline: Points, colour: Colour, code: int) -> None:
-        """A shaded convex body: the same three layers as a limb's, shrunk towards its centre."""
-        self.fill(outline, shade(colour, 0.64), code)
-        centre = outline.mean(axis=0)
-        extent = np.ptp(outline, axis=0).min()
-        for size, gain in ((0.86, 1.0), (0.5, 1.12)):
-            self.fill(centre + (outline - centre) * size + self.light * extent * (1 - size) * 0.25, shade(colour, gain))
+def _fixed_point(outline: Points) -> NDArray[np.int32]:
+    """Canvas pixels to eighths of one, which OpenCV draws with."""
+    return np.rint(outline * (1 << _SHIFT)).astype(np.int32)
 
 
 def capsule(start: Points, end: Points, start_radius: float, end_radius: float) -> Points:

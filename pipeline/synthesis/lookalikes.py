@@ -78,13 +78,14 @@ def _poster(rng: np.random.Generator, top: float, stature: float) -> Lookalike:
     height, width = int(stature * rng.uniform(0.95, 1.15)), int(stature * rng.uniform(0.55, 0.8))
     frame = max(4.0, 0.035 * stature)
     border = paint(rng, (0.0, 1.0), (0.0, 0.5), (0.1, 0.95))
-    picture = _picture(rng, height, width, stature)
+    own = rng.spawn(1)[0]
 
     def draw(canvas: Canvas, x: float) -> None:
         left = x - width / 2
         for share, gain in ((1.0, 0.7), (0.6, 1.0)):
             size = frame * share
             canvas.fill(box(left - size, top - size, width + 2 * size, height + 2 * size), shade(border, gain), OBJECT)
+        picture = _picture(own, height, width, stature)
         target = canvas.pixels[int(top) : int(top) + height, int(left) : int(left) + width]
         target[:] = picture[: target.shape[0], : target.shape[1]]
 

@@ -59,35 +59,40 @@ def _first_hole(part: Mask) -> int | None:
 
 def _outline(part: Mask, x0: int, y0: int) -> list[float]:
     """The one closed edge path of a 4-connected part without holes, corners only."""
-    padded = np.pad(part, 1).astype(np.int8)
-    step: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    # Walk with the part on the right: an edge between two pixels of one row is vertical, of one column horizontal.
-    for (y, x), change in _changes(padded, axis=1):
-        start, end = ((x, y), (x, y + 1)) if change < 0 else ((x, y + 1), (x, y))
-        step.setdefault(start, []).append(end)
-    for (y, x), change in _changes(padded, axis=0):
-        start, end = ((x, y), (x + 1, y)) if change > 0 else ((x + 1, y), (x, y))
-        step.setdefault(start, []).append(end)
-    start = min(step)
-    path, here, heading = [start], step[start][0], (0, 0)
-    heading = (here[0] - start[0], here[1] - start[1])
-    while here != start:
-        # Where the part touches itself at a corner there are two ways on; the right turn stays with the same pixel.
-        ways = step[here]
-        right = (here[0] - heading[1], here[1] + heading[0])
-        following = right if len(ways) > 1 and right in ways else ways[0]
-        turn = (following[0] - here[0], following[1] - here[1])
-        if turn != heading:
-            path.append(here)
-        here, heading = following, turn
-    return [float(v) for x, y in path for v in (x + x0, y + y0)]
+    width = part.shape[1] + 1  # lattice points are numbered y * width + x
+    starts, ends = _edges(np.pad(part, 1).astype(np.int8), width)
+    onward = dict(zip(starts.tolist(), ends.tolist(), strict=True))
+    # Where the part touches itself at a corner two edges leave one point. The right turn stays with the same pixel.
+    points, counts = np.unique(starts, return_counts=True)
+    crossings = set(points[counts > 1].tolist())
+    turn_right = {1: width, width: -1, -1: -width, -width: 1}
+    path = [int(points[0])]  # the topmost point and of those the leftmost, which is no crossing
+    here = onward[path[0]]
+    while here != path[0]:
+        following = onward[here]
+        if here in crossings:
+            following = here + turn_right[here - path[-1]]
+        path.append(here)
+        here = following
+    lattice = np.array(path)
+    corners = np.diff(lattice, append=lattice[:1]) != np.diff(lattice, prepend=lattice[-1:])
+    y, x = np.divmod(lattice[corners], width)
+    return np.stack([x + x0, y + y0], axis=1).ravel().astype(float).tolist()
 
 
-def _changes(padded: NDArray[np.int8], axis: int) -> list[tuple[tuple[int, int], int]]:
-    """Where a padded mask changes along `axis`: ((row, column) of the edge without the padding, +1 on entering)."""
-    difference = np.diff(padded, axis=axis)
-    rows, columns = np.nonzero(difference)
-    shift_y, shift_x = (1, 0) if axis == 1 else (0, 1)
-    values = difference[rows, columns]
-    places = zip((rows - shift_y).tolist(), (columns - shift_x).tolist(), strict=True)
-    return list(zip(places, values.tolist(), strict=True))
+def _edges(padded: NDArray[np.int8], width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Starts and ends of all unit edges between inside and outside, directed so that the inside is on the right.
+
+    `padded`: a mask with a rim of zeros; `width`: of the lattice of its pixel corners.
+    """
+    change = np.diff(padded, axis=1)[1:-1]
+    rows, columns = np.nonzero(change)
+    down = change[rows, columns] < 0  # leaving the part on the way to the right
+    top = rows * width + columns
+    upright = np.where(down, top, top + width), np.where(down, top + width, top)
+    change = np.diff(padded, axis=0)[:, 1:-1]
+    rows, columns = np.nonzero(change)
+    right = change[rows, columns] > 0  # entering the part on the way down
+    left = rows * width + columns
+    level = np.where(right, left, left + 1), np.where(right, left + 1, left)
+    return np.concatenate([upright[0], level[0]]), np.concatenate([upright[1], level[1]])
