@@ -32,6 +32,11 @@ def quarantine(source: str) -> Path:
     return Path("data/tables") / source / "quarantine.parquet"
 
 
+def manifest(source: str) -> Path:
+    """Size and time of a source's image files. Apart from the tables: times differ where the pictures do not."""
+    return Path("data/manifests") / f"{source}.parquet"
+
+
 def detections(source: str) -> Path:
     """The `detections` table of a source."""
     return Path("data/detections") / f"{source}.parquet"

@@ -1,4 +1,4 @@
-"""The tables every stage reads and writes: `images`, `instances`, `detections`, `poses` and `masks`, as Parquet.
+"""The tables every stage reads and writes: `images`, `instances`, `detections`, `poses` and others, as Parquet.
 
 C, A, H and U are all the one table `instances`, a row per person box. The file's metadata carries the schema version,
 the keypoint set, the image root of each source and what made it. Ids are `<source>:<id in the source>`, so they never
@@ -43,7 +43,8 @@ def schema(table: str, keypoints: int) -> pa.Schema:
     size = [("width", pa.int32()), ("height", pa.int32())]
     triples = pa.list_(pa.float32(), 3 * keypoints)
     columns = {
-        "images": [*ids, *size, ("bytes", pa.int64()), ("modified", pa.float64())],
+        "images": [*ids, *size],
+        "manifest": [("file_name", pa.string()), ("bytes", pa.int64()), ("modified", pa.float64())],
         "instances": [
             ("instance_id", pa.string()),
             *ids,

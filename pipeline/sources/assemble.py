@@ -1,4 +1,4 @@
-"""From checked records to the tables `images`, `instances` and `masks`."""
+"""From checked records to the tables of a source."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Tables:
     """The tables of a source."""
 
     images: pa.Table
+    manifest: pa.Table
     instances: pa.Table
     masks: pa.Table
     quarantine: pa.Table
@@ -44,6 +45,7 @@ def assemble(source: str, index: str, records: Records, found: list[Found], info
     ids = pa.array(instances["instance_id"], pa.string())
     return Tables(
         table_from("images", image_columns, info),
+        table_from("manifest", _manifest_columns(images, found, kept), info),
         table_from("instances", instances, info),
         table_from("masks", {"instance_id": ids.filter(has_mask), "segmentation": masks.filter(has_mask)}, info),
         quarantine.table(info),
@@ -58,6 +60,13 @@ def _image_columns(source: str, images: Images, found: list[Found], kept: np.nda
         "file_name": [images.file_names[position] for position in kept],
         "width": np.array([file.width for file in files], np.int32),
         "height": np.array([file.height for file in files], np.int32),
+    }
+
+
+def _manifest_columns(images: Images, found: list[Found], kept: np.ndarray) -> dict[str, Any]:
+    files = [found[position] for position in kept]
+    return {
+        "file_name": [images.file_names[position] for position in kept],
         "bytes": np.array([file.size for file in files], np.int64),
         "modified": np.array([file.modified for file in files], np.float64),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -80,7 +81,7 @@ class JsonIndex:
             pass
         batch = []
         edges = [start, *(c + 1 for c in closings.tolist() if c + 1 < stop), stop]
-        for a, b in zip(edges[:-1], edges[1:], strict=True):
+        for a, b in itertools.pairwise(edges):
             text = self._data[a:b].strip(b", \t\r\n")
             if text:
                 try:

@@ -1,4 +1,4 @@
-"""Each source's own files -> `images`, `instances`, `masks`, `quarantine` and statistics (section 6.1, Figure 1)."""
+"""Each source's own files -> tables, quarantine and statistics (section 6.1, Figure 1)."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
         write_table(layout.quarantine(item), tables.quarantine)
         records.quarantine.check_share(records.records, settings.max_bad_share, f"source '{item}'")
         write_table(layout.images(item), tables.images)
+        write_table(layout.manifest(item), tables.manifest)
         write_table(layout.instances(item), tables.instances)
         write_table(layout.masks(item), tables.masks)
     with progress.task("statistics"):
