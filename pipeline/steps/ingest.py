@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from pipeline import layout
 from pipeline.artefacts import provenance, write_json
-from pipeline.params import Params
+from pipeline.params import Ingest, Params, Source
 from pipeline.progress import Progress
 from pipeline.sources import read_records
 from pipeline.sources.assemble import assemble
-from pipeline.sources.image_files import FileCheck
+from pipeline.sources.image_files import FileCheck, Found
 from pipeline.statistics import headline, statistics
 from pipeline.tables import TableInfo, write_table
 
@@ -30,7 +33,7 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
         check = FileCheck(source.images, settings.check_images)
         found = list(chain.from_iterable(progress.map(check, shards, description="check images")))
     with progress.task("build tables"):
-        made_by = provenance({"source": source.model_dump(), **settings.model_dump()}, [source.index])
+        made_by = _provenance(source, settings, found)
         info = TableInfo(source.keypoints, {item: source.images}, made_by)
         tables = assemble(item, source.index, records, found, info)
     with progress.task("write"):
@@ -51,3 +54,12 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     if bad:
         progress.say(f"{item}: {bad} of {records.records} records set aside, see {layout.quarantine(item)}")
     return headline(figures) | {"quarantined": bad}
+
+
+def _provenance(source: Source, settings: Ingest, found: list[Found]) -> dict[str, Any]:
+    """What made the tables. A folder of images is known by its files' sizes, in their order: hashing it would read it all."""
+    configured = {"source": source.model_dump(), **settings.model_dump()}
+    if not Path(source.index).is_dir():
+        return provenance(configured, [source.index])
+    sizes = json.dumps([file.size for file in found]).encode()
+    return {"settings": configured, "inputs": {source.index: hashlib.md5(sizes).hexdigest()}}
