@@ -3,24 +3,13 @@
 import hashlib
 from typing import Any
 
+from pipeline.keypoints import load_keypoint_set
 from pipeline.synthesis.labels import NOT_LABELLED, OCCLUDED, VISIBLE, Person
 from pipeline.synthesis.masks import bounding_box, polygons, run_lengths
 
 Record = dict[str, Any]
 
-COCO_KEYPOINTS = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
-    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
-    "right_ankle",
-)  # fmt: skip
-_COCO_SKELETON = (
-    (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9),
-    (8, 10), (9, 11), (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
-)  # fmt: skip
-AIC_KEYPOINTS = (
-    "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist", "right_hip",
-    "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "head_top", "neck",
-)  # fmt: skip
+_COCO, _AIC = load_keypoint_set("coco"), load_keypoint_set("aic")
 _AIC_CODES = {VISIBLE: 1, OCCLUDED: 2, NOT_LABELLED: 3}
 _FIRST_IMAGE_ID = {"train": 1, "val": 500_001, "unlabeled": 1}
 _PEOPLE_PER_IMAGE = 100
@@ -49,7 +38,7 @@ def coco_record(image_id: int, height: int, width: int, people: list[Person]) ->
 
 
 def _coco_annotation(image_id: int, annotation_id: int, person: Person) -> Record:
-    keypoints = [person.keypoints.get(name, (0, 0, NOT_LABELLED)) for name in COCO_KEYPOINTS]
+    keypoints = [person.keypoints.get(name, (0, 0, NOT_LABELLED)) for name in _COCO.names]
     return {
         "segmentation": run_lengths(person.mask) if person.crowd else polygons(person.mask),
         "num_keypoints": sum(v > NOT_LABELLED for _, _, v in keypoints),
@@ -72,8 +61,8 @@ def coco_file(records: list[Record]) -> Record:
         "images": [record["image"] for record in records],
         "annotations": [annotation for record in records for annotation in record["annotations"]],
         "categories": [
-            {"supercategory": "person", "id": 1, "name": "person", "keypoints": list(COCO_KEYPOINTS),
-             "skeleton": [list(bone) for bone in _COCO_SKELETON]}
+            {"supercategory": "person", "id": 1, "name": "person", "keypoints": list(_COCO.names),
+             "skeleton": [[i + 1, j + 1] for i, j in _COCO.limb_indices]}
         ],
     }  # fmt: skip
 
@@ -89,9 +78,7 @@ def aic_record(image_id: str, people: list[Person]) -> Record:
     for number, person in enumerate(people, start=1):
         x, y, width, height = bounding_box(person.mask)
         boxes[f"human{number}"] = [x, y, x + width, y + height]
-        keypoints[f"human{number}"] = [
-            value for name in AIC_KEYPOINTS for value in _aic_keypoint(person.keypoints[name])
-        ]
+        keypoints[f"human{number}"] = [value for name in _AIC.names for value in _aic_keypoint(person.keypoints[name])]
     return {"image_id": image_id, "url": "", "human_annotations": boxes, "keypoint_annotations": keypoints}
 
 

@@ -15,7 +15,7 @@ NOT_LABELLED, OCCLUDED, VISIBLE = 0, 1, 2
 KEYPOINTS = (
     *FACE_KEYPOINTS,
     *(f"{side}_{joint}" for joint in BODY_KEYPOINTS for side in ("left", "right")),
-    "head_top",
+    "top_of_head",
     "neck",
 )
 """Every landmark the renderer knows: COCO's seventeen in COCO's order, then AI Challenger's two that COCO lacks."""
@@ -79,7 +79,7 @@ def _label(figure: Figure, owner: NDArray[np.int16], person: int, name: str) -> 
 
 def _own_parts(figure: Figure, name: str) -> set[int]:
     """Parts at whose surface the landmark lies, given how the body is turned."""
-    if name in FACE_KEYPOINTS or name == "head_top":
+    if name in FACE_KEYPOINTS or name == "top_of_head":
         return {HEAD}
     if name == "neck":
         return {TORSO, HEAD}

@@ -97,7 +97,7 @@ def pose_skeleton(angles: dict[str, float], build: Build, yaw: float, camera_pit
     joints["neck"] = chest[:, UP] * build.torso
     # The neck's base is AI Challenger's "neck"; the head sits above and slightly before it.
     joints["head"] = joints["neck"] + head @ np.array([0.0, build.neck * 0.75 + radii[UP], 0.012])
-    joints["head_top"] = joints["head"] + head[:, UP] * radii[UP] * 0.93  # on the head, not on its rim
+    joints["top_of_head"] = joints["head"] + head[:, UP] * radii[UP] * 0.93  # on the head, not on its rim
     for name, direction in FACE_POINTS.items():
         joints[name] = joints["head"] + head @ (direction * radii)
     for side, sign in (("left", 1.0), ("right", -1.0)):

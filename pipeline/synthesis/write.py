@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -19,14 +19,14 @@ from pipeline.synthesis.scene import render_scene
 from pipeline.synthesis.style import AIC_STYLE, COCO_STYLE, Style
 
 JPEG_QUALITY = 92
-LEAST_SIDE = 96
+LEAST_SIDE = 32
 """Pixels of an image's shorter side: below that nobody is tall enough to recognise."""
 _LEAST_SHARE = 48
 """Images that are worth starting one more process for."""
 
 
 class SynthesisSettings(Protocol):
-    """What to render. Counts are images; `image_size` is (height, width) in pixels, at least 96 each."""
+    """What to render. Counts are images; `image_size` is (height, width) in pixels, at least 32 each."""
 
     @property
     def seed(self) -> int: ...
@@ -39,13 +39,13 @@ class SynthesisSettings(Protocol):
     @property
     def unlabeled_images(self) -> int: ...
     @property
-    def image_size(self) -> tuple[int, int]: ...
+    def image_size(self) -> Sequence[int]: ...
 
 
 class Track(Protocol):
     """Wraps an iterable to show its progress."""
 
-    def __call__(self, iterable: Iterable[Any], *, total: int, description: str, unit: str) -> Iterable[Any]: ...
+    def __call__(self, items: Iterable[Any], /, *, total: int, description: str, unit: str) -> Iterable[Any]: ...
 
 
 _STYLES: dict[str, tuple[int, Style]] = {
@@ -58,7 +58,7 @@ def write_data_set(root: Path, settings: SynthesisSettings, track: Track, worker
 
     `coco/` holds train2017, val2017 and their annotations, `aic/` AI Challenger's, `unlabeled/` bare images. An image
     depends on (seed, split, index) only: not on how many there are, nor on which of the `workers` processes (by default
-    one per core) renders it. Raises ValueError on counts below 1 or images below 96 pixels.
+    one per core) renders it. Raises ValueError on counts below 1 or images below 32 pixels.
     """
     _check(settings)
     counts = {

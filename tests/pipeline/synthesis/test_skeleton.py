@@ -26,7 +26,7 @@ def test_the_nose_points_to_the_viewer_in_front_and_to_the_right_at_yaw_90():
 
 def test_a_standing_body_is_upright_and_symmetric():
     joints = stand()
-    order = ["head_top", "nose", "neck", "left_hip", "left_knee", "left_ankle"]
+    order = ["top_of_head", "nose", "neck", "left_hip", "left_knee", "left_ankle"]
     heights = [joints[name][1] for name in order]
     assert heights == sorted(heights)  # y grows downwards
     for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle", "eye", "ear"):

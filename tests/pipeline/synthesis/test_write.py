@@ -176,7 +176,7 @@ def test_a_failed_run_leaves_what_was_there(root, tmp_path):
     ("settings", "message"),
     [
         (replace(Settings(), val_images=0), "val_images is 0"),
-        (replace(Settings(), image_size=(64, 320)), r"image_size is \(64, 320\).*96"),
+        (replace(Settings(), image_size=(31, 320)), r"image_size is \(31, 320\).*32"),
     ],
 )
 def test_bad_settings_are_named(tmp_path, settings, message):
