@@ -36,6 +36,21 @@ def _parser() -> argparse.ArgumentParser:
     stage.add_argument("item", nargs="?")
     stage.set_defaults(run=_stage)
 
+    run = commands.add_parser("run", help="bring everything up to date (dvc repro), as one run in the Prefect UI")
+    run.add_argument("targets", nargs="*", metavar="TARGET", help="stages, e.g. evaluate; none: all")
+    _add_settings(run, "set it in params.yaml first, e.g. train_joint.training.epochs=3")
+    run.add_argument("--force", action="store_true", help="run the stages even where nothing changed")
+    run.set_defaults(run=_run)
+
+    ui = commands.add_parser("ui", help="start the local Prefect server, or find it, and print its address")
+    ui.add_argument("--port", type=int)
+    ui.add_argument("--stop", action="store_true")
+    ui.set_defaults(run=_ui)
+
+    serve = commands.add_parser("serve", help="offer the whole run in the Prefect UI: a form, Run, Cancel, a schedule")
+    serve.add_argument("--cron", help="also run by this schedule, e.g. '0 3 * * *'")
+    serve.set_defaults(run=_serve)
+
     params = commands.add_parser("params", help="check params.yaml")
     params.set_defaults(run=_params)
 
@@ -65,6 +80,42 @@ def _stage(arguments: Arguments) -> int:
     from flows.stages import run_stage
 
     run_stage(arguments.name, arguments.item)
+    return 0
+
+
+def _add_settings(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("-S", "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help=text)
+
+
+def _run(arguments: Arguments) -> int:
+    from flows import dag
+    from flows.repro import StageFailed
+
+    try:
+        dag.run(dag.Request(targets=arguments.targets, settings=arguments.settings, force=arguments.force))
+    except StageFailed:  # its last lines are on the terminal already
+        return 1
+    return 0
+
+
+def _ui(arguments: Arguments) -> int:
+    from flows import ui
+
+    if arguments.stop:
+        print("the Prefect server is stopped" if ui.stop() else "there was no Prefect server of this workspace")
+    else:
+        print(f"Prefect UI: {ui.start(arguments.port)}")
+    return 0
+
+
+def _serve(arguments: Arguments) -> int:
+    from flows import ui
+
+    page = ui.start()  # before prefect is imported: it tells where the server is
+    from flows.deployment import serve
+
+    print(f"Serving the whole run: {page}/deployments (Ctrl-C ends it)", flush=True)
+    serve(arguments.cron)
     return 0
 
 

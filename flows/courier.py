@@ -12,6 +12,7 @@ from prefect.exceptions import PrefectException
 
 INTERVAL = 1.0  # seconds between deliveries
 PATIENCE = 5.0  # seconds before a server that did not answer is tried again
+LOOK = 3  # deliveries between looks
 LIMIT = 2000  # letters kept while the server does not answer
 
 Letter = Callable[[SyncPrefectClient], Any]
@@ -20,12 +21,14 @@ Letter = Callable[[SyncPrefectClient], Any]
 class Courier(threading.Thread):
     """Delivers letters (calls with a client) in order, about once a second. A lost server costs the letters, no more.
 
-    `warn` is called once, from this thread, when the server stops answering.
+    `warn` is called once, from this thread, when the server stops answering; `look` every few seconds, to see what the
+    server wants of us.
     """
 
-    def __init__(self, warn: Callable[[str], None]):
+    def __init__(self, warn: Callable[[str], None], look: Letter | None = None):
         super().__init__(name="courier", daemon=True)
         self._warn = warn
+        self._look = look
         self._letters: dict[str, Letter] = {}
         self._count = 0
         self._condition = threading.Condition()
@@ -49,8 +52,12 @@ class Courier(threading.Thread):
 
     def run(self) -> None:
         with get_client(sync_client=True) as client:
+            rounds = 0
             while self._wait():
+                if self._look is not None and rounds % LOOK == 0:
+                    self.post(self._look, key="look")
                 self._deliver(client)
+                rounds += 1
             self._deliver(client)
 
     def _wait(self) -> bool:

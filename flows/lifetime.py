@@ -26,7 +26,7 @@ def watch() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, terminate)
     threading.Thread(target=_guard, args=(reader, starters()), name="lifetime", daemon=True).start()
 
 
@@ -78,7 +78,8 @@ def _session(leader: int) -> list[psutil.Process]:
     return members
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
+def terminate(number: int, frame: FrameType | None) -> None:
+    """A signal handler: leave through every `finally`, with the exit status that a shell expects."""
     raise SystemExit(128 + number)
 
 

@@ -6,6 +6,8 @@ import hashlib
 import json
 import sys
 
+import psutil
+
 from flows import lifetime
 from pipeline.artefacts import write_json
 from pipeline.layout import STATE
@@ -15,20 +17,19 @@ _FILE = STATE / "notices.json"
 
 def say_once(message: str) -> None:
     """Print a line on stderr, unless an earlier stage of the same DVC or `ccm run` process has."""
-    owners = lifetime.starters()
-    owner = f"{owners[-1].pid}:{owners[-1].create_time()}" if owners else None
+    process = (lifetime.starters() or [psutil.Process()])[-1]
+    owner = f"{process.pid}:{process.create_time()}"
     digest = hashlib.md5(message.encode()).hexdigest()
     said = _said(owner)
     if digest in said:
         return
     print(message, file=sys.stderr, flush=True)
-    if owner is not None:
-        write_json(_FILE, {"owner": owner, "said": [*said, digest]})
+    write_json(_FILE, {"owner": owner, "said": [*said, digest]})
 
 
-def _said(owner: str | None) -> list[str]:
+def _said(owner: str) -> list[str]:
     try:
         record = json.loads(_FILE.read_text())
     except (OSError, ValueError):
         return []
-    return list(record["said"]) if owner is not None and record.get("owner") == owner else []
+    return list(record["said"]) if record.get("owner") == owner else []

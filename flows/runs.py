@@ -1,58 +1,59 @@
-"""A stage as a Prefect flow run. The server may be slow, refuse or die: the stage's own work decides how it ends."""
+"""Work as a Prefect flow run. The server may be slow, refuse or die: the work alone decides how it ends."""
 
 from __future__ import annotations
 
 import os
-import socket
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 import httpx
-import prefect.runtime.flow_run
-from prefect import Flow, Task
+from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import PrefectException
 from prefect.flow_engine import run_flow
-from prefect.states import Pending
+from prefect.states import Cancelled
 from tqdm import tqdm
 
-from flows.courier import Courier
+from flows.courier import Courier, Letter
 from flows.spread import SpreadingProgress
+from flows.tracking import create_run
 from flows.view import PrefectProgress
 from pipeline.params import Spread
 from pipeline.progress import Progress
-
-PARENT_VARIABLE = "CCM_PARENT_FLOW_RUN"  # the id of the run of the whole DAG that a stage's run belongs to
 
 Figures = dict[str, Any]
 Work = Callable[[Progress], Figures]
 
 
-def run_as_flow(stage: str, item: str | None, spread: Spread, work: Work) -> Figures:
-    """Run a stage's work as the run `stage@item` of the flow `stage`, under the DAG's run if there is one.
+def run_as_flow(flow_name: str, run_name: str, details: dict[str, Any], spread: Spread, work: Work) -> Figures:
+    """Run work as a run of a Prefect flow, under the DAG's run if there is one. `details` are shown as its parameters.
 
-    Returns the work's figures and raises the work's own errors. If the server fails, before, during or after the work,
-    the stage goes on without it from where it is.
+    Returns the work's figures and raises the work's own errors; SystemExit when the run is cancelled in the UI. If the
+    server fails, before, during or after the work, the work goes on without it from where it is.
     """
     story = _Story(spread, work)
-    flow = Flow(fn=story.tell, name=stage, validate_parameters=False, persist_result=False)
-    parameters = {"item": item}
+    flow = Flow(fn=story.tell, name=flow_name, validate_parameters=False, persist_result=False)
+    parameters = {"details": details}
     try:
         with get_client(sync_client=True) as client:
-            flow_run = create_run(client, flow, f"{stage}@{item}" if item else stage, parameters)
-        run_flow(flow, flow_run=flow_run, parameters=parameters)
+            story.run = create_run(client, flow, run_name, parameters)
+        run_flow(flow, flow_run=story.run, parameters=parameters)
     except (httpx.HTTPError, PrefectException, RuntimeError) as error:
         if not story.begun:
             print(f"the Prefect server failed ({type(error).__name__}): running without the view", file=sys.stderr)
             return work(SpreadingProgress(spread))
-        if story.error is None:
+        if story.error is None and not story.cancelled:
             print(f"the Prefect server did not hear of the end ({type(error).__name__})", file=sys.stderr)
     except Exception as error:
         if error is not story.error:
             raise
+    if story.cancelled:
+        raise SystemExit(128 + signal.SIGTERM)
     if story.error is not None:
         raise story.error
     return story.figures
@@ -64,35 +65,46 @@ class _Story:
     def __init__(self, spread: Spread, work: Work):
         self.spread = spread
         self.work = work
+        self.run: FlowRun | None = None
         self.begun = False
+        self.cancelled = False
         self.error: Exception | None = None
         self.figures: Figures = {}
 
-    def tell(self, item: str | None) -> None:
+    def tell(self, details: dict[str, Any]) -> State[Any] | None:
+        assert self.run is not None
         self.begun = True
-        courier = Courier(warn=lambda message: tqdm.write(message, file=sys.stderr))
-        progress = PrefectProgress(self.spread, courier, UUID(str(prefect.runtime.flow_run.id)))
         try:
-            self.figures = self.work(progress)
-            progress.table("figures", [{"figure": key, "value": value} for key, value in self.figures.items()])
+            with watching(self.spread, self.run.id, self._obey) as progress:
+                self.figures = self.work(progress)
+                progress.table("figures", [{"figure": key, "value": value} for key, value in self.figures.items()])
         except Exception as error:
             self.error = error
             raise
-        finally:
-            courier.close()
+        except BaseException:
+            if self.cancelled:
+                return Cancelled(message="cancelled in the UI")
+            raise
+        return None
+
+    def _obey(self, client: SyncPrefectClient) -> None:
+        """Stop when somebody pressed Cancel; runs without a runner have nobody else who would."""
+        assert self.run is not None
+        state = client.read_flow_run(self.run.id).state
+        if state is not None and state.is_cancelling() and not self.cancelled:
+            self.cancelled = True
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
-def create_run(client: SyncPrefectClient, flow: Flow[..., Any], name: str, parameters: dict[str, Any]) -> FlowRun:
-    """A pending run of a stage's flow; under the DAG's run it hangs on a task run of that, as a subflow does."""
-    parent: UUID | None = None
-    if dag_run := os.environ.get(PARENT_VARIABLE):
-        tracking = Task(fn=flow.fn, name=name)
-        parent = client.create_task_run(tracking, UUID(dag_run), dynamic_key=name, name=name, state=Pending()).id
-    run = client.create_flow_run(flow, name=name, parameters=parameters, parent_task_run_id=parent, state=Pending())
-    client.update_flow_run(run.id, infrastructure_pid=this_process())
-    return run
+@contextmanager
+def watching(spread: Spread, run_id: UUID, look: Letter | None = None) -> Iterator[PrefectProgress]:
+    """A progress that shows in a flow run; what it has to say is delivered when the block ends."""
+    courier = Courier(_warn, look)
+    try:
+        yield PrefectProgress(spread, courier, run_id)
+    finally:
+        courier.close()
 
 
-def this_process() -> str:
-    """Names this process in a flow run, so that a run whose process was killed can be closed later."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+def _warn(message: str) -> None:
+    tqdm.write(message, file=sys.stderr)

@@ -6,7 +6,6 @@ import json
 import os
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 from pipeline.layout import STATE
 
@@ -67,6 +66,13 @@ def connect() -> str | None:
     return address
 
 
+def absence() -> str:
+    """What to tell the person when no server answers."""
+    configured = configured_address()
+    where = f"no Prefect server answers at {configured}" if configured else "no Prefect server is set"
+    return f"{where}: running without the view (`ccm ui` starts one)"
+
+
 def ui_address(api: str) -> str:
     """The page that belongs to an API address."""
     return api.removesuffix("/api")
@@ -75,9 +81,3 @@ def ui_address(api: str) -> str:
 def _is_loopback(address: str) -> bool:
     host = address.split("://", 1)[-1].split("/", 1)[0]
     return host.startswith(("127.", "localhost", "[::1]"))
-
-
-def state_folder() -> Path:
-    """The server's own folder (database, logs), made on demand."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    return FOLDER

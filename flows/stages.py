@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import time
 from typing import Any
 
+from pydantic import BaseModel
+
 import pipeline.steps
-from flows import lifetime, server
+from flows import durations, lifetime, server
 from flows.notices import say_once
 from flows.spread import SpreadingProgress
 from pipeline.params import Params, load_params, unused_settings
@@ -33,12 +36,14 @@ def run_stage(name: str, item: str | None = None) -> Figures:
     if name not in stage_names():
         raise ValueError(f"stage {name!r}: there is none of that name; allowed: {', '.join(stage_names())}")
     address = server.connect()
+    started = time.monotonic()
     try:
         figures = _run(name, item, params, address)
     except BaseException as error:
         if not isinstance(error, Exception):  # told to stop: leave nobody behind
             lifetime.end_children(2.0)
         raise
+    durations.remember(label(name, item), time.monotonic() - started)
     _print_figures(label(name, item), figures)
     return figures
 
@@ -54,13 +59,13 @@ def _run(name: str, item: str | None, params: Params, address: str | None) -> Fi
         return dict(step.run(params, progress, item))
 
     if address is None:
-        configured = server.configured_address()
-        where = f"no Prefect server answers at {configured}" if configured else "no Prefect server is set"
-        say_once(f"{where}: running without the view (`ccm ui` starts one)")
+        say_once(server.absence())
         return work(SpreadingProgress(params.spread))
     from flows.runs import run_as_flow
 
-    return run_as_flow(name, item, params.spread, work)
+    settings = getattr(params, name, None)
+    details = {"item": item, "params": settings.model_dump() if isinstance(settings, BaseModel) else None}
+    return run_as_flow(name, label(name, item), details, params.spread, work)
 
 
 def _print_figures(title: str, figures: Figures) -> None:

@@ -18,7 +18,9 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed, Running
 
 from flows.courier import Courier
+from flows.durations import in_words
 from flows.spread import SpreadingProgress
+from flows.tracking import cached_run
 from pipeline.params import Spread
 
 PICTURE_LIMIT = 400_000  # bytes; the server refuses events of some megabytes
@@ -29,8 +31,8 @@ class PrefectProgress(SpreadingProgress):
 
     def __init__(self, spread: Spread, courier: Courier, flow_run_id: UUID):
         super().__init__(spread)
-        self._courier = courier
-        self._run = flow_run_id
+        self.post = courier.post
+        self.run = flow_run_id
         self._artifacts: dict[str, UUID] = {}  # progress artifacts; only the courier's thread looks here
         self._tasks: dict[str, int] = {}
 
@@ -49,17 +51,19 @@ class PrefectProgress(SpreadingProgress):
     def advance(self, description: str, done: int, total: int | None, seconds: float) -> None:
         """Update the progress artifact of that description."""
         name = description or "progress"
-        share = 100.0 * done / total if total else 0.0
-        text = f"{name}: {pace(done, total, seconds)}"
+        self.share(name, 100.0 * done / total if total else 0.0, f"{name}: {pace(done, total, seconds)}")
+
+    def share(self, name: str, percent: float, text: str) -> None:
+        """Show a progress artifact at that many percent."""
 
         def letter(client: SyncPrefectClient) -> None:
             if known := self._artifacts.get(name):
-                client.update_artifact(known, ArtifactUpdate(data=share, description=text))
+                client.update_artifact(known, ArtifactUpdate(data=percent, description=text))
                 return
-            created = client.create_artifact(self._artifact("progress", f"progress-{slug(name)}", share, text))
+            created = client.create_artifact(self._artifact("progress", f"progress-{slug(name)}", percent, text))
             self._artifacts[name] = created.id
 
-        self._courier.post(letter, key=f"progress {name}")
+        self.post(letter, key=f"progress {name}")
 
     def say(self, message: str) -> None:
         """One line, on the terminal and in the flow run's log."""
@@ -69,40 +73,42 @@ class PrefectProgress(SpreadingProgress):
             "level": logging.INFO,
             "message": message[:20_000],
             "timestamp": datetime.now(UTC).isoformat(),
-            "flow_run_id": str(self._run),
+            "flow_run_id": str(self.run),
         }
-        self._courier.post(lambda client: client.create_logs([line]))
+        self.post(lambda client: client.create_logs([line]))
 
     def table(self, key: str, rows: Sequence[dict[str, Any]], description: str = "") -> None:
         """A table artifact."""
         plain = [{name: _plain(value) for name, value in row.items()} for row in rows]
         artifact = self._artifact("table", slug(key), plain, description)
-        self._courier.post(lambda client: client.create_artifact(artifact))
+        self.post(lambda client: client.create_artifact(artifact))
 
     def image(self, key: str, png: bytes, description: str = "") -> None:
         """An image artifact that carries its picture."""
         kind, data = small(png)
         url = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
         artifact = self._artifact("image", slug(key), url, description)
-        self._courier.post(lambda client: client.create_artifact(artifact))
+        self.post(lambda client: client.create_artifact(artifact))
 
     def shard_done(self, description: str, position: int) -> None:
         """A completed task run for the shard."""
         self._post_task(f"{description or 'shard'} {position}", uuid4(), Completed())
 
+    def cached(self, label: str, why: str) -> None:
+        """A stage of this run that had nothing to do."""
+        self.post(lambda client: cached_run(client, label, self.run, why))
+
     def _artifact(self, kind: str, key: str, data: Any, description: str) -> ArtifactCreate:
-        return ArtifactCreate(type=kind, key=key, data=data, description=description, flow_run_id=self._run)
+        return ArtifactCreate(type=kind, key=key, data=data, description=description, flow_run_id=self.run)
 
     def _post_task(self, name: str, task_run_id: UUID, state: State[Any]) -> None:
         self._tasks[name] = self._tasks.get(name, -1) + 1
         key = f"{name}-{self._tasks[name]}"
         task = Task(fn=_nothing, name=name)
-        self._courier.post(
-            lambda client: client.create_task_run(task, self._run, key, id=task_run_id, name=name, state=state)
-        )
+        self.post(lambda client: client.create_task_run(task, self.run, key, id=task_run_id, name=name, state=state))
 
     def _post_state(self, task_run_id: UUID, state: State[Any]) -> None:
-        self._courier.post(lambda client: client.set_task_run_state(task_run_id, state, force=True))
+        self.post(lambda client: client.set_task_run_state(task_run_id, state, force=True))
 
 
 def pace(done: int, total: int | None, seconds: float) -> str:
@@ -113,19 +119,8 @@ def pace(done: int, total: int | None, seconds: float) -> str:
     rate = done / seconds
     text += f", {rate:.1f}/s" if rate >= 0.95 else f", {1 / rate:.1f} s each"
     if total is not None:
-        text += f", {duration((total - done) / rate)} left" if done < total else f", took {duration(seconds)}"
+        text += f", {in_words((total - done) / rate)} left" if done < total else f", took {in_words(seconds)}"
     return text
-
-
-def duration(seconds: float) -> str:
-    """ "45 s", "12 min", "3 h 20 min", "2 d 4 h"."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def slug(text: str) -> str:

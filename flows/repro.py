@@ -1,0 +1,141 @@
+"""One `dvc repro` as a child: streamed, understood line by line, and ended with all it started."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Literal
+
+from flows import lifetime
+from pipeline.layout import STATE
+
+Event = Literal["running", "unchanged", "restored"]
+
+_LOCK = STATE / "run.lock"
+_TAIL = 25  # lines of output that a failure shows
+_GRACE = 7.0  # seconds for stages to end orderly; their own guard stops them after 5
+_EVENTS: list[tuple[Event, re.Pattern[str]]] = [
+    ("running", re.compile(r"^Running stage '(.+)':")),
+    ("unchanged", re.compile(r"^Stage '(.+)' didn't change, skipping")),
+    ("restored", re.compile(r"^Stage '(.+)' is cached - skipping run")),
+]
+
+
+class StageFailed(Exception):
+    """`dvc repro` ended with an error; the message holds its last lines."""
+
+
+class Listener:
+    """Hears which stage runs or is skipped, as it happens."""
+
+    def stage(self, label: str, event: Event) -> None:
+        """`running`: its command starts; `unchanged` and `restored` (from the run cache): it need not."""
+
+
+def reproduce(targets: Sequence[str], *, force: bool, listener: Listener, parent_run: str | None = None) -> int:
+    """Run `dvc repro` to its end, copying its output to ours; returns how many stages ran.
+
+    StageFailed when it fails; whatever interrupts us (Ctrl-C, SIGTERM) ends every process it started. `parent_run` is
+    the Prefect run that the stages' runs belong to. ValueError when another run has the workspace.
+    """
+    with _only_one():
+        process = subprocess.Popen(
+            [*dvc_command(), "--wait-for-lock", "repro", *(["--force"] if force else []), *targets],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=child_environment(parent_run),
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        tail: deque[str] = deque(maxlen=_TAIL)
+        ran = 0
+        try:
+            for line in _copied_lines(process.stdout):
+                tail.append(line)
+                for event, pattern in _EVENTS:
+                    if match := pattern.match(line):
+                        ran += event == "running"
+                        listener.stage(match.group(1), event)
+            code = process.wait()
+        finally:
+            with _undisturbed():
+                lifetime.end_session(process.pid, _GRACE)
+                process.wait()
+    if code != 0:
+        raise StageFailed("\n".join(tail) or f"dvc repro: exit status {code}")
+    return ran
+
+
+def dvc_command() -> list[str]:
+    """DVC of this very environment, whatever the PATH says."""
+    return [sys.executable, "-m", "dvc"]
+
+
+def child_environment(parent_run: str | None = None) -> dict[str, str]:
+    """Our environment, with this environment's commands first on the PATH and the run that stages belong to."""
+    environment = dict(os.environ)
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
+    environment["PYTHONUNBUFFERED"] = "1"
+    environment[lifetime.RUN_VARIABLE] = str(os.getpid())
+    environment.pop("CCM_PARENT_FLOW_RUN", None)
+    if parent_run is not None:
+        environment["CCM_PARENT_FLOW_RUN"] = parent_run
+    return environment
+
+
+def stages_of(targets: Sequence[str]) -> list[str]:
+    """The stages that bringing the targets up to date involves (all of them without targets), as DVC names them."""
+    found: dict[str, None] = {}
+    for target in targets or [""]:
+        command = [*dvc_command(), "dag", "--dot", *([target] if target else [])]
+        result = subprocess.run(command, capture_output=True, text=True)
+        found |= dict.fromkeys(re.findall(r'^"(.+?)";$', result.stdout, re.MULTILINE))
+    return list(found)
+
+
+@contextmanager
+def _only_one() -> Iterator[None]:
+    """DVC frees its own lock while a command runs, and a second DVC then spoils the first: runs exclude each other."""
+    _LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with _LOCK.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel frees it however we end
+        except BlockingIOError:
+            raise ValueError("another `ccm run` is at work in this workspace; wait for it or cancel it") from None
+        yield
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """An impatient second Ctrl-C must not leave half of the processes behind."""
+    previous = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _copied_lines(stream: IO[bytes]) -> Iterator[str]:
+    """Copy bytes to our stdout as they come (bars included) and yield whole lines, as a terminal would leave them."""
+    rest = b""
+    while chunk := os.read(stream.fileno(), 65536):
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from filter(None, map(_visible, lines))
+    if last := _visible(rest):
+        yield last
+
+
+def _visible(line: bytes) -> str:
+    """What is left of a line after its carriage returns."""
+    return line.rstrip(b"\r").rsplit(b"\r", 1)[-1].decode(errors="replace").rstrip()
