@@ -97,8 +97,11 @@ def _mapping(workers: int) -> Iterator[Callable[..., Iterable[formats.Record]]]:
     if workers < 2:
         yield map
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    try:
         yield partial(pool.map, chunksize=16)
+    finally:  # after a failure nobody waits for what is still queued
+        pool.shutdown(cancel_futures=True)
 
 
 def _render_one(folder: str, seed: int, split: str, image_size: tuple[int, int], index: int) -> formats.Record:
