@@ -19,8 +19,8 @@ class Truth:
 
     `images` are the set's image ids; `image` [G] points into it and never falls. `keypoints` [G, K, 3] are x, y, v in
     image pixels, `boxes` [G, 4] x, y, w, h, `area` [G] square pixels. An `ignored` person neither counts as one to be
-    found nor makes the pose that finds it wrong; a `crowd` may be found many times. `sigmas` [K] are COCO's constants,
-    None where the set has none.
+    found nor makes the pose that finds it wrong; a `crowd` may be found many times. `row` [G] is a person's row of the
+    table. `sigmas` [K] are COCO's constants, None where the set has none.
     """
 
     images: tuple[str, ...]
@@ -30,6 +30,7 @@ class Truth:
     area: np.ndarray
     crowd: np.ndarray
     ignored: np.ndarray
+    row: np.ndarray
     names: tuple[str, ...]
     sigmas: np.ndarray | None
 
@@ -97,6 +98,7 @@ def read_truth(images: pa.Table, instances: pa.Table, predicted: KeypointSet) ->
         area=np.asarray(to_numpy(instances, "area"), np.float64)[sort],
         crowd=crowd,
         ignored=crowd | ~(keypoints[:, :, 2] > 0).any(1),
+        row=sort,
         names=tuple(own.names[i] for i in shared),
         sigmas=None if own.sigmas is None else np.asarray(own.sigmas)[shared],
     )

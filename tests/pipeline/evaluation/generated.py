@@ -46,6 +46,7 @@ def make_truth(
         area=boxes[:, 2] * boxes[:, 3] * rng.uniform(0.3, 0.9, people),
         crowd=crowd,
         ignored=crowd | (visibility == 0).all(1),
+        row=np.arange(people),
         names=COCO_SET.names,
         sigmas=np.asarray(COCO_SET.sigmas),
     )

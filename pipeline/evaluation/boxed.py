@@ -1,0 +1,55 @@
+"""Poses on annotated boxes: each belongs to a person, so that it is judged against that person alone.
+
+AP as Eq 26 and 27 write it, the mean share of people above each OKS threshold, and PCK where a keypoint set has no
+sigmas.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.evaluation.matching import THRESHOLDS
+from pipeline.evaluation.people import Poses, Truth
+from pipeline.evaluation.similarity import Pairs, box_iou, oks_of_pairs, pairs_within_images
+
+PCK_SHARE = 0.2  # of the box's longer side
+
+
+def own_oks(truth: Truth, points: np.ndarray) -> np.ndarray:
+    """OKS of each person's own pose `points` [G, K, 2] (Eq 28), [G]."""
+    everybody = np.arange(len(truth))
+    poses = Poses(truth.image, points, np.ones(len(truth)))
+    return oks_of_pairs(truth, poses, Pairs(everybody, everybody, np.zeros(0, np.int64)))
+
+
+def mean_share(oks: np.ndarray) -> float:
+    """AP of Eq 26 and 27: over the ten thresholds, the mean share of people whose OKS is above; -1 for nobody."""
+    return float((oks[:, None] > THRESHOLDS).mean()) if len(oks) else -1.0
+
+
+def pck(truth: Truth, poses: Poses, boxes: np.ndarray) -> dict[str, float]:
+    """Share of labelled keypoints within 0.2 of the longer side of the annotated box (Yang and Ramanan 2013).
+
+    A person's pose is the one whose box [D, 4] overlaps the annotated one most (IoU at least 0.5, best score first on a
+    tie); without one, all the person's keypoints are missed. Keys: `PCK`, and `PCK_<keypoint>`.
+    """
+    order = np.lexsort((-poses.scores, poses.image))
+    pairs = pairs_within_images(poses.image[order], truth.image, len(truth.images))
+    overlap = box_iou(boxes[order][pairs.pose], truth.boxes[pairs.person])
+    points = np.full((len(truth), len(truth.names), 2), np.inf)
+    taken = np.zeros(len(poses), bool)
+    for p in np.argsort(-overlap, kind="stable"):
+        if overlap[p] < 0.5:
+            break
+        person, pose = pairs.person[p], order[pairs.pose[p]]
+        if np.isinf(points[person]).all() and not taken[pose]:
+            points[person], taken[pose] = poses.points[pose], True
+    counted = (truth.keypoints[:, :, 2] > 0) & ~truth.ignored[:, None]
+    reach = PCK_SHARE * truth.boxes[:, 2:].max(1, initial=0)
+    near = np.hypot(*np.moveaxis(points - truth.keypoints[:, :, :2], 2, 0)) <= reach[:, None]
+    figures = {"PCK": _share(near, counted)}
+    return figures | {f"PCK_{name}": _share(near[:, k], counted[:, k]) for k, name in enumerate(truth.names)}
+
+
+def _share(near: np.ndarray, counted: np.ndarray) -> float:
+    return float(near[counted].mean()) if counted.any() else -1.0

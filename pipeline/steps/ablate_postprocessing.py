@@ -1,0 +1,71 @@
+"""Every row of Tables 7 and 8 from one pass over the network, and a second one mirrored (section 6.2.3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pipeline import layout
+from pipeline.artefacts import write_json
+from pipeline.devices import pick_device
+from pipeline.evaluation.ablation import ABLATION, OWN_SETTINGS, row_settings
+from pipeline.evaluation.average_precision import summarise
+from pipeline.evaluation.matching import match_poses
+from pipeline.evaluation.people import read_poses
+from pipeline.evaluation.postprocess import decode_people, poses_of
+from pipeline.evaluation.sets import evaluation_set, load_model
+from pipeline.params import Decoding, Params
+from pipeline.progress import Progress
+
+
+def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
+    """Ten stats of strategy `item`'s model under each combination of the techniques, and under params' own."""
+    assert item is not None
+    with progress.task("load"):
+        model = load_model(params, item)
+        chosen = evaluation_set(
+            params, params.ablate_postprocessing.set, params.ablate_postprocessing.boxes, model.keypoints
+        )
+        if chosen.truth.sigmas is None or chosen.truth.ignored.all():
+            raise ValueError(
+                f"ablate_postprocessing.set = {params.ablate_postprocessing.set!r}: no annotated people whose keypoint "
+                "set has sigmas, so there is no AP to compare"
+            )
+    rows = {name: row_settings(row, params.evaluate.postprocessing) for name, row in ABLATION.items()}
+    rows[OWN_SETTINGS] = params.evaluate.postprocessing
+    decodings = {decoding_key(row): row for row in rows.values()}
+    with progress.task("predict"):
+        decoded = decode_people(
+            model.network,
+            chosen.people,
+            decodings,
+            keypoints=model.keypoints,
+            padding=model.padding,
+            batch_size=params.evaluate.batch_size,
+            compute=params.compute,
+            device=pick_device(params.compute.device),
+            progress=progress,
+            description=f"{len(decodings)} decodings of one pass",
+        )
+    figures: dict[str, Any] = {}
+    with progress.task("evaluate"):
+        for name, settings in rows.items():
+            table, _ = poses_of(
+                chosen.people, chosen.box_scores, decoded[decoding_key(settings)], settings, model.keypoints, item, {}
+            )
+            stats = summarise(match_poses(chosen.truth, read_poses(table, chosen.truth)))
+            figures[name] = {key: value for key, value in stats.items() if value >= 0}
+    about = {"set": params.ablate_postprocessing.set, "boxes": chosen.boxes, "images": len(chosen.truth.images)}
+    spec = model.network.spec
+    about["model"] = {"architecture": spec.architecture, "backbone": spec.backbone, "input_size": list(spec.input_size)}
+    write_json(layout.metrics("ablate_postprocessing", item), {"conditions": about, "rows": figures})
+    progress.table("ablation", [{"row": name, **stats} for name, stats in figures.items()])
+    best = max(figures, key=lambda name: figures[name].get("AP", -1))
+    return {"best": best, **{name: figures[name].get("AP", float(np.nan)) for name in (best, OWN_SETTINGS)}}
+
+
+def decoding_key(settings: Decoding) -> str:
+    """Rows with the same key share their keypoints; only their suppression differs."""
+    shift = settings.shift if settings.flip else "-"
+    return f"{settings.refinement} {shift} {settings.gaussian}"
