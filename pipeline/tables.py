@@ -24,6 +24,7 @@ from pipeline.keypoints import KeypointSet, load_keypoint_set
 SCHEMA_VERSION = 1
 KINDS = ("labelled", "pseudo", "hard_negative")
 _KEY = b"ccm"
+_ROWS = 65_536  # of a row group
 _NAME = pa.dictionary(pa.int32(), pa.string())
 _BOX = pa.list_(pa.float32(), 4)
 
@@ -144,7 +145,7 @@ def write_table(path: str | Path, table: pa.Table) -> None:
     if not table.schema.metadata or _KEY not in table.schema.metadata:
         raise ValueError(f"{path}: the table has no metadata; make it with table_from")
     with written(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=65_536)
+        pq.write_table(table, temporary, compression="zstd", row_group_size=_ROWS)
 
 
 def read_table(path: str | Path, name: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -189,21 +190,10 @@ def _content(path: Path, table: pa.Table) -> dict[str, Any]:
 
 def _check_values(path: Path, table: pa.Table) -> None:
     names = set(table.column_names)
-    if "bbox" in names and table.num_rows:
-        box = to_numpy(table, "bbox")
-        _refuse(
-            path,
-            "bbox",
-            ~np.isfinite(box).all(1) | (box[:, 2:] <= 0).any(1),
-            box,
-            "finite x, y and positive w, h",
-        )
-    if "keypoints" in names and table.num_rows:
-        triples = to_numpy(table, "keypoints")
-        _refuse(path, "keypoints", ~np.isfinite(triples).all(1), triples, "finite numbers")
-        if "supervised" in names:
-            bad = ~np.isin(triples[:, 2::3], (0, 1, 2)).all(1)
-            _refuse(path, "keypoints", bad, triples, "visibility 0, 1 or 2")
+    first = 0
+    for batch in table.select([name for name in ("bbox", "keypoints") if name in names]).to_batches(_ROWS):
+        _check_numbers(path, pa.Table.from_batches([batch]), first, "supervised" in names)
+        first += batch.num_rows
     for column in ("instance_id", "detection_id"):
         if column in names and pc.count_distinct(table[column]).as_py() != table.num_rows:
             counts = table[column].value_counts()
@@ -211,10 +201,26 @@ def _check_values(path: Path, table: pa.Table) -> None:
             raise ValueError(f"{path}: column '{column}': '{repeated}' stands more than once, ids are unique")
 
 
-def _refuse(path: Path, column: str, bad: Any, values: np.ndarray, allowed: str) -> None:
+def _check_numbers(path: Path, part: pa.Table, first: int, labelled: bool) -> None:
+    """Check boxes and keypoints of some rows, of which the table's row `first` is the first."""
+    if "bbox" in part.column_names:
+        box = to_numpy(part, "bbox")
+        bad = ~np.isfinite(box).all(1) | (box[:, 2:] <= 0).any(1)
+        _refuse(path, "bbox", bad, box, "finite x, y and positive w, h", first)
+    if "keypoints" in part.column_names:
+        triples = to_numpy(part, "keypoints")
+        _refuse(path, "keypoints", ~np.isfinite(triples).all(1), triples, "finite numbers", first)
+        if labelled:
+            third = triples[:, 2::3]
+            bad = ~((third == 0) | (third == 1) | (third == 2)).all(1)
+            _refuse(path, "keypoints", bad, triples, "visibility 0, 1 or 2", first)
+
+
+def _refuse(path: Path, column: str, bad: Any, values: np.ndarray, allowed: str, first: int) -> None:
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        raise ValueError(f"{path}: column '{column}', row {row}: {values[row].tolist()}; allowed: {allowed}")
+        value = values[row].tolist()
+        raise ValueError(f"{path}: column '{column}', row {first + row}: {value}; allowed: {allowed}")
 
 
 def table_info(table: pa.Table) -> TableInfo:
@@ -266,3 +272,9 @@ def concatenate(tables: Sequence[pa.Table], made_by: Mapping[str, Any]) -> pa.Ta
     return joined.combine_chunks().replace_schema_metadata(
         _metadata(name, TableInfo(infos[0].keypoints, roots, made_by))
     )
+
+
+def labelled_people(table: pa.Table) -> pa.Table:
+    """The rows a keypoint model can be held against: not a crowd, at least one keypoint labelled."""
+    labelled = (to_numpy(table, "keypoints")[:, 2::3] > 0).any(1) & ~to_numpy(table, "iscrowd")
+    return table.filter(pa.array(labelled))

@@ -12,8 +12,7 @@ from pipeline import layout
 from pipeline.artefacts import provenance
 from pipeline.params import Params, parse_strategy
 from pipeline.progress import Progress
-from pipeline.tables import concatenate, read_table, write_table
-from pipeline.training.validation import labelled_people
+from pipeline.tables import concatenate, labelled_people, read_table, write_table
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:

@@ -21,11 +21,11 @@ from pipeline.devices import pick_device
 from pipeline.keypoints import KeypointSet
 from pipeline.params import Compute, Decoding, KeypointModel, Training
 from pipeline.progress import Progress
-from pipeline.tables import concatenate, keypoint_set, read_table
+from pipeline.tables import concatenate, keypoint_set, labelled_people, read_table
 from pipeline.training import distributed
 from pipeline.training.engine import Trainer
 from pipeline.training.state import RunState, fingerprint
-from pipeline.training.validation import labelled_people, validate
+from pipeline.training.validation import validate
 
 # Validation during training only steers; it decodes as well as it can without asking for settings of its own.
 _DECODING = Decoding(flip=False, shift=0.0, gaussian=False, refinement="parabola")

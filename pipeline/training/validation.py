@@ -15,12 +15,6 @@ from pipeline.tables import keypoint_set, to_numpy
 THRESHOLDS = np.arange(0.5, 0.96, 0.05)  # Eq 26
 
 
-def labelled_people(table: pa.Table) -> pa.Table:
-    """The rows a keypoint model can be held against: not a crowd, at least one keypoint labelled."""
-    labelled = (to_numpy(table, "keypoints")[:, 2::3] > 0).any(1) & ~to_numpy(table, "iscrowd")
-    return table.filter(pa.array(labelled))
-
-
 def oks_to_truth(points: np.ndarray, truth: np.ndarray, area: np.ndarray, keypoints: KeypointSet) -> np.ndarray:
     """OKS of each pose with its own annotation (Eq 28), [N].
 
