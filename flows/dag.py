@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Sequence
 from typing import Any
@@ -10,12 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows import durations, lifetime, server
 from flows.notices import say_once
-from flows.repro import Event, Listener, reproduce, stages_of
+from flows.repro import Event, Listener, StageFailed, reproduce, stages_of
 from pipeline.params import load_params, unused_settings
 from pipeline.profile import assign
 from pipeline.progress import Progress
 
 FLOW = "pipeline"
+EVENTS: dict[Event, str] = {"running": "running", "unchanged": "nothing changed", "restored": "restored from the cache"}
 
 
 class Request(BaseModel):
@@ -72,7 +74,11 @@ def watched(request: Request, progress: Progress) -> dict[str, Any]:
 
     assert isinstance(progress, PrefectProgress)
     listener = DagView(progress, stages_of(request.targets))
-    ran = reproduce(request.targets, force=request.force, listener=listener, parent_run=str(progress.run))
+    try:
+        ran = reproduce(request.targets, force=request.force, listener=listener, parent_run=str(progress.run))
+    except StageFailed as error:
+        progress.log(str(error), logging.ERROR)
+        raise
     listener.finish()
     return {"stages": len(listener.seen), "stages run": ran, "stages cached": len(listener.seen) - ran}
 
@@ -89,8 +95,9 @@ class DagView(Listener):
 
     def stage(self, label: str, event: Event) -> None:
         self.seen.append(label)
+        self._progress.log(f"{label}: {EVENTS[event]}")
         if event != "running":
-            self._progress.cached(label, "unchanged" if event == "unchanged" else "from the run cache")
+            self._progress.cached(label, EVENTS[event])
         self._show()
 
     def finish(self) -> None:

@@ -44,6 +44,14 @@ def starters() -> list[psutil.Process]:
     return found
 
 
+def is_gone(process: psutil.Process) -> bool:
+    """Whether a process has ended, even if nobody has asked for its exit status yet."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def end_children(grace: float) -> None:
     """Terminate every descendant of this process, and kill what is left after `grace` seconds."""
     children = psutil.Process().children(recursive=True)
@@ -90,7 +98,7 @@ def _guard(reader: int, watched: list[psutil.Process]) -> None:
             for number in os.read(reader, 64):
                 if number in (signal.SIGTERM, signal.SIGINT):
                     _stop_by_force(number)
-        if any(not process.is_running() for process in watched):
+        if any(is_gone(process) for process in watched):
             os.kill(os.getpid(), signal.SIGTERM)  # comes back through the pipe
             watched = []
 

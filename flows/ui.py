@@ -80,6 +80,11 @@ def _pick_port(wanted: int | None) -> int:
         return wanted or PORT
     if wanted is not None:
         raise ValueError(f"--port {wanted}: something else listens there; choose another, or none for a free one")
+    return free_port()
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

@@ -68,9 +68,13 @@ class PrefectProgress(SpreadingProgress):
     def say(self, message: str) -> None:
         """One line, on the terminal and in the flow run's log."""
         super().say(message)
+        self.log(message)
+
+    def log(self, message: str, level: int = logging.INFO) -> None:
+        """A line in the flow run's log only."""
         line = {
             "name": "ccm",
-            "level": logging.INFO,
+            "level": level,
             "message": message[:20_000],
             "timestamp": datetime.now(UTC).isoformat(),
             "flow_run_id": str(self.run),

@@ -1,0 +1,144 @@
+"""A throw-away workspace with stand-in stages, and a real Prefect server."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from flows import server, ui
+from pipeline.profile import PROFILES
+
+LAUNCHER = Path(__file__).parent / "with_fakes.py"
+DVC = [sys.executable, "-m", "dvc"]
+
+
+class Workspace:
+    """A folder with params.yaml and dvc.yaml, and `ccm` (with the stand-in stages) to run in it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        shutil.copy(PROFILES / "built-in.yaml", folder / "params.yaml")
+        (folder / "slow.seconds").write_text("1")
+        (folder / "shard.seconds").write_text("0")
+
+    def track(self) -> Workspace:
+        """Make it a git and DVC repository with a small graph."""
+        ccm = f"{sys.executable} {LAUNCHER}"
+        (self.folder / "dvc.yaml").write_text(f"""
+stages:
+  fake_quick:
+    foreach: [a, ACHU->CH]
+    do:
+      cmd: {ccm} stage fake_quick '${{item}}'
+      params: [train_joint.training.epochs]
+      outs: ['out/quick-${{item}}.txt']
+  fake_slow:
+    cmd: {ccm} stage fake_slow
+    deps: [out/quick-a.txt, slow.seconds]
+    outs: [out/slow.txt]
+""")
+        subprocess.run(["git", "init", "-q"], cwd=self.folder, check=True)
+        subprocess.run([*DVC, "init", "-q"], cwd=self.folder, check=True)
+        return self
+
+    def start(self, *arguments: str, api: str | None = None, **options: Any) -> subprocess.Popen[str]:
+        """Start `ccm`, with the API address of a server or none."""
+        return self.start_command([sys.executable, str(LAUNCHER), *arguments], api=api, **options)
+
+    def start_command(self, command: list[str], api: str | None = None, **options: Any) -> subprocess.Popen[str]:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "CCM_"))}
+        if api is not None:
+            environment["PREFECT_API_URL"] = api
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            **options,
+        )
+
+    def ccm(self, *arguments: str, api: str | None = None, code: int = 0) -> str:
+        """Run `ccm` to its end and return its output; the exit status must be `code`."""
+        process = self.start(*arguments, api=api)
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == code, output
+        return output
+
+    def pids(self) -> list[int]:
+        """The slow stage's process and its child, once it works."""
+        wait_for(lambda: (self.folder / "pids").is_file() and len((self.folder / "pids").read_text().split()) == 2)
+        return [int(number) for number in (self.folder / "pids").read_text().split()]
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """Wait until something is so, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.1)
+    return value
+
+
+def gone(pids: list[int]) -> bool:
+    """Whether none of these processes lives."""
+    return not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids)
+
+
+def ask(api: str, path: str, **body: Any) -> Any:
+    """POST to the Prefect API and return what it answers."""
+    request = urllib.request.Request(
+        f"{api}{path}", json.dumps(body).encode(), headers={"Content-Type": "application/json"}
+    )
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as response:
+        return json.load(response)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder whose local Prefect server runs while the tests do."""
+    folder = tmp_path_factory.mktemp("server")
+    yield from _served(folder)
+
+
+@pytest.fixture(scope="session")
+def api(server_folder: Path) -> str:
+    """The address of a running server's API."""
+    return str(json.loads((server_folder / server.ADDRESS_FILE).read_text())["api"])
+
+
+def _served(folder: Path) -> Iterator[Path]:
+    command = [sys.executable, str(LAUNCHER), "ui", "--port", str(ui.free_port())]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, timeout=180)
+    yield folder
+    subprocess.run(
+        [sys.executable, str(LAUNCHER), "ui", "--stop"], cwd=folder, env=environment, check=True, capture_output=True
+    )
+
+
+@pytest.fixture
+def mortal_api(server_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A server of a test's own, to be killed; it starts from the other's database, which saves making one."""
+    folder = tmp_path_factory.mktemp("mortal")
+    shutil.copytree(server_folder / server.FOLDER, folder / server.FOLDER)
+    (folder / server.ADDRESS_FILE).unlink()
+    for served in _served(folder):
+        yield str(json.loads((served / server.ADDRESS_FILE).read_text())["api"]), served
