@@ -1,0 +1,6 @@
+"""The paper's tables 2 to 14 as data, what each row needs to be measured here, and the two side by side."""
+
+from pipeline.paper_tables.comparison import Comparison, compare, experiments_for, show
+from pipeline.paper_tables.runs import Run, workspace_run
+
+__all__ = ["Comparison", "Run", "compare", "experiments_for", "show", "workspace_run"]
