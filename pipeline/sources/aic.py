@@ -45,7 +45,7 @@ def read_aic(index: str | Path, keypoints: KeypointSet) -> Records:
                 quarantine.add(index, name, *fault)
                 continue
             name = record["image_id"]
-            images.add(name, name if name.lower().endswith(_SUFFIXES) else f"{name}.jpg")
+            images.extend([name], [name if name.lower().endswith(_SUFFIXES) else f"{name}.jpg"], [0], [0])
             people += _people_of(record)
         count += len(people)
         convert, fault_in = partial(_convert, keypoints=len(keypoints)), partial(_fault, keypoints=len(keypoints))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,8 @@ from pipeline.sources.records import (
     segmentations,
 )
 
+_SIDES = ("width", "height")
+
 
 def read_coco(index: str | Path, keypoints: KeypointSet) -> Records:
     """Read a COCO annotation file; a file without `annotations` (test-dev, unlabelled) gives images alone.
@@ -32,81 +34,99 @@ def read_coco(index: str | Path, keypoints: KeypointSet) -> Records:
     Categories other than people are counted and left out. ValueError when the file is no COCO JSON, or when its
     category declares keypoints other than the set's, by name and order.
     """
-    reading = _Reading(JsonIndex(index), keypoints)
-    reading.read_images()
-    reading.read_people()
-    return Records(
-        reading.images,
-        People.joined(reading.parts, len(keypoints)),
-        reading.quarantine,
-        reading.records,
-        {"other_categories": reading.others} if reading.others else {},
-    )
+    reading = CocoReading(keypoints)
+    reading.read(JsonIndex(index))
+    return reading.result()
 
 
 @dataclass
-class _Reading:
-    """One pass over one file."""
+class CocoReading:
+    """Collects the records of one or more files of COCO's form.
 
-    file: JsonIndex
+    `prepare_images` and `prepare_people` may rewrite a batch of parsed records before it is looked at, for formats
+    that differ from COCO's in a few places.
+    """
+
     keypoints: KeypointSet
-    images: Images = field(default_factory=Images)
-    parts: list[People] = field(default_factory=list)
-    quarantine: Quarantine = field(default_factory=Quarantine)
-    records: int = 0
-    others: int = 0
+    prepare_images: Callable[[list[Any]], list[Any]] = list
+    prepare_people: Callable[[list[Any]], list[Any]] = list
+    notes: dict[str, int] = field(default_factory=dict)  # what is left out on purpose
+    _images: Images = field(default_factory=Images)
+    _parts: list[People] = field(default_factory=list)
+    _quarantine: Quarantine = field(default_factory=Quarantine)
+    _records: int = 0
 
-    def refuse(self, kind: str, record: Any, reason: str, value: Any) -> None:
+    def read(self, file: JsonIndex) -> None:
+        """Add a file's images and people."""
+        if file.is_array or "images" not in file.members:
+            raise ValueError(f"{file.path}: no COCO annotation file: it has no 'images'")
+        people, others = self._categories(file)
+        for batch in file.batches("images", partial(self._no_json, file.path, "images")):
+            self._add_images(self.prepare_images(batch), file.path)
+        if "annotations" not in file.members:
+            return
+        for batch in file.batches("annotations", partial(self._no_json, file.path, "annotations"), "segmentation"):
+            self.add_people(self._without(others, self.prepare_people(batch)), people, file.path)
+
+    def add_people(self, batch: list[Any], people: set[Any], path: Path) -> None:
+        """Add annotations whose category is one of `people` (ids; empty: no matter which)."""
+        self._records += len(batch)
+        self._parts += in_bulk(
+            batch,
+            partial(_convert, people=people, keypoints=len(self.keypoints)),
+            partial(_person_fault, people=people, keypoints=len(self.keypoints)),
+            partial(self._refuse, path, "annotation"),
+        )
+
+    def leave_out(self, what: str, count: int) -> None:
+        """Count records that are left out on purpose."""
+        if count:
+            self.notes[what] = self.notes.get(what, 0) + count
+
+    def result(self) -> Records:
+        """Everything that was read."""
+        people = People.joined(self._parts, len(self.keypoints))
+        return Records(self._images, people, self._quarantine, self._records, self.notes)
+
+    def _refuse(self, path: Path, kind: str, record: Any, reason: str, value: Any) -> None:
         name = f"{kind} {record.get('id')}" if isinstance(record, dict) else kind
-        self.quarantine.add(self.file.path, name, reason, value)
+        self._quarantine.add(path, name, reason, value)
 
-    def _no_json(self, kind: str, position: str, text: str) -> None:
-        self.records += 1
-        self.quarantine.add(self.file.path, f"{kind}, {position}", "the record is not valid JSON", text)
+    def _no_json(self, path: Path, kind: str, position: str, text: str) -> None:
+        self._records += 1
+        self._quarantine.add(path, f"{kind}, {position}", "the record is not valid JSON", text)
 
-    def read_images(self) -> None:
-        if self.file.is_array or "images" not in self.file.members:
-            raise ValueError(f"{self.file.path}: no COCO annotation file: it has no 'images'")
-        for batch in self.file.batches("images", partial(self._no_json, "images")):
-            self.records += len(batch)
+    def _add_images(self, batch: list[Any], path: Path) -> None:
+        self._records += len(batch)
+        try:
+            self._images.extend(*_image_columns(batch))
+        except (ValueError, TypeError, KeyError, AttributeError):
             for record in batch:
                 fault = _image_fault(record)
                 if fault:
-                    self.refuse("image", record, *fault)
-                    continue
-                size = record.get("width") or 0, record.get("height") or 0
-                self.images.add(str(record["id"]), record["file_name"], *map(int, size))
+                    self._refuse(path, "image", record, *fault)
+                else:
+                    self._images.extend(*_image_columns([record]))
 
-    def read_people(self) -> None:
-        if "annotations" not in self.file.members:
-            return
-        people, others = self._categories()
-        for batch in self.file.batches("annotations", partial(self._no_json, "annotations")):
-            self.records += len(batch)
-            if others:
-                kept = [a for a in batch if not (isinstance(a, dict) and _hashable(a.get("category_id")) in others)]
-                self.others += len(batch) - len(kept)
-                self.records -= len(batch) - len(kept)
-                batch = kept
-            self.parts += in_bulk(
-                batch,
-                partial(_convert, people=people, keypoints=len(self.keypoints)),
-                partial(_person_fault, people=people, keypoints=len(self.keypoints)),
-                partial(self.refuse, "annotation"),
-            )
+    def _without(self, others: set[Any], batch: list[Any]) -> list[Any]:
+        if not others:
+            return batch
+        kept = [a for a in batch if not (isinstance(a, dict) and _hashable(a.get("category_id")) in others)]
+        self.leave_out("other_categories", len(batch) - len(kept))
+        return kept
 
-    def _categories(self) -> tuple[set[Any], set[Any]]:
+    def _categories(self, file: JsonIndex) -> tuple[set[Any], set[Any]]:
         """Ids of the categories that are people, and of the others."""
-        declared = self.file.value("categories") if "categories" in self.file.members else []
+        declared = file.value("categories") if "categories" in file.members else []
         if not isinstance(declared, list) or not all(isinstance(c, dict) and "id" in c for c in declared):
-            raise ValueError(f"{self.file.path}: 'categories' is not a list of categories with ids: {declared!r:.200}")
+            raise ValueError(f"{file.path}: 'categories' is not a list of categories with ids: {declared!r:.200}")
         people = [c for c in declared if c.get("name") == "person"] or [c for c in declared if c.get("keypoints")]
         people = people or declared
         for category in people:
             names = category.get("keypoints")
             if names and tuple(names) != self.keypoints.names:
                 raise ValueError(
-                    f"{self.file.path}: category '{category.get('name')}' declares the keypoints "
+                    f"{file.path}: category '{category.get('name')}' declares the keypoints "
                     f"{', '.join(map(str, names))}; "
                     f"the source's keypoint set '{self.keypoints.name}' has {', '.join(self.keypoints.names)}. Declare "
                     "the file's own names, in its order, in a keypoint set and name that as the source's `keypoints`"
@@ -123,6 +143,18 @@ def _hashable(value: Any) -> Any:
     return value if isinstance(value, int | str) else repr(value)
 
 
+def _image_columns(records: Sequence[dict[str, Any]]) -> tuple[list[str], list[str], list[int], list[int]]:
+    """Ids, file names, widths and heights; raises when one is not what it should be."""
+    names = [record["file_name"] for record in records]
+    widths = [0 if (side := record.get("width")) is None else side for record in records]
+    heights = [0 if (side := record.get("height")) is None else side for record in records]
+    if not all(names) or not set(map(type, names)) <= {str} or not set(map(type, [*widths, *heights])) <= {int}:
+        raise TypeError("file name or size")
+    if min([*widths, *heights], default=0) < 0 or any(record.get(side) == 0 for side in _SIDES for record in records):
+        raise ValueError("size")
+    return identities([record["id"] for record in records]), names, widths, heights
+
+
 def _image_fault(record: Any) -> tuple[str, Any] | None:
     if not isinstance(record, dict):
         return "the record is not an object", record
@@ -130,7 +162,7 @@ def _image_fault(record: Any) -> tuple[str, Any] | None:
         return "no id", record.get("id")
     if not isinstance(record.get("file_name"), str) or not record["file_name"]:
         return "no file name", record.get("file_name")
-    for side in ("width", "height"):
+    for side in _SIDES:
         value = record.get(side)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
             return "width and height are not whole numbers above 0", value

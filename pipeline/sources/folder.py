@@ -32,10 +32,12 @@ def read_folder(index: str | Path, root: str | Path, keypoints: KeypointSet) -> 
         raise ValueError(f"{index}: no such folder or list of images")
     if not names:
         raise ValueError(f"{index}: no images in it; looked for {', '.join(SUFFIXES)}")
-    images = Images()
-    for name in names:
-        images.add(name, name)
-    return Records(images, People.joined([], len(keypoints)), Quarantine(), len(names))
+    return Records(
+        Images(names, names, [0] * len(names), [0] * len(names)),
+        People.joined([], len(keypoints)),
+        Quarantine(),
+        len(names),
+    )
 
 
 def _files_below(folder: Path) -> list[str]:

@@ -18,6 +18,7 @@ _STRUCTURE = np.zeros(256, bool)
 _STRUCTURE[list(b'"\\{}[]')] = True
 _STEP = np.zeros(256, np.int8)
 _STEP[list(b"{[")], _STEP[list(b"}]")] = 1, -1
+_LISTS = b"0123456789eE+-.,[] \t\r\n"  # what nested lists of numbers are written with
 _KEY = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:\s*$')
 
 
@@ -50,11 +51,12 @@ class JsonIndex:
         except orjson.JSONDecodeError as error:
             raise ValueError(f"{self.path}: '{member}' is not valid JSON: {error}") from None
 
-    def batches(self, member: str, refuse: Callable[[str, str], None]) -> Iterator[list[Any]]:
+    def batches(self, member: str, refuse: Callable[[str, str], None], raw: str | None = None) -> Iterator[list[Any]]:
         """The elements of an array member ("" is the root itself), parsed some thousand at a time.
 
         An element that is no JSON is left out and handed to `refuse` as (its position in words, its text). `NaN`, which
-        JSON does not know but Python writes, is read as such.
+        JSON does not know but Python writes, is read as such. With `raw`, the nested lists of numbers that elements
+        have under that key stay text (`Raw`): half of COCO's file is outlines that nobody needs as objects.
         """
         start, end = self.members[member]
         if self._data[start] != ord("["):
@@ -66,16 +68,25 @@ class JsonIndex:
             reach = np.searchsorted(closings, [first, first + _PIECE])
             last = max(reach[1] - 1, reach[0])
             stop = int(closings[last]) + 1 if reach[1] < len(closings) else end - 1
-            batch = self._parsed(first, stop, closings[reach[0] : last + 1], done, refuse)
+            batch = self._parsed(first, stop, closings[reach[0] : last + 1], done, refuse, raw)
             done += len(batch)
             yield batch
             first = stop if stop < end - 1 else end
 
     def _parsed(
-        self, start: int, stop: int, closings: np.ndarray, done: int, refuse: Callable[[str, str], None]
+        self,
+        start: int,
+        stop: int,
+        closings: np.ndarray,
+        done: int,
+        refuse: Callable[[str, str], None],
+        raw: str | None,
     ) -> list[Any]:
+        text = self._data[start:stop].strip(b", \t\r\n")
         try:
-            batch: list[Any] = orjson.loads(b"[" + self._data[start:stop].strip(b", \t\r\n") + b"]")
+            if raw is not None and _may_stay_text(text):
+                return _with_raw(text, raw)
+            batch: list[Any] = orjson.loads(b"[" + text + b"]")
             return batch
         except orjson.JSONDecodeError:
             pass
@@ -115,6 +126,41 @@ class JsonIndex:
 
     def _shown(self, start: int, end: int) -> str:
         return self._data[start : min(end, start + 80)].decode(errors="replace").strip(", \t\r\n")
+
+
+class Raw(bytes):
+    """A value that was left as JSON text."""
+
+
+def _with_raw(text: bytes, key: str) -> list[Any]:
+    """The elements, with lists of numbers under `key` as `Raw`."""
+    name = b'"%b"' % key.encode()
+    parts: list[bytes] = []
+    texts: list[Raw] = []
+    last, at = 0, text.find(name)
+    while at >= 0:
+        start = text.find(b":", at) + 1
+        end = text.find(b'"', start)  # of the next key; before it, this element may end
+        close = text.find(b"}", start, end if end >= 0 else len(text))
+        value = text[start : close if close >= 0 else end if end >= 0 else len(text)].strip(b", \t\r\n")
+        if value.startswith(b"[") and not value.translate(None, _LISTS):
+            parts += [text[last:start], b'{"":%d}' % len(texts)]
+            texts.append(Raw(value))
+            last = text.index(value, start) + len(value)
+        at = text.find(name, start)
+    batch: list[Any] = orjson.loads(b"[" + b"".join([*parts, text[last:]]) + b"]")
+    for element in batch:
+        place = element.get(key) if isinstance(element, dict) else None
+        if isinstance(place, dict) and "" in place:
+            element[key] = texts[place[""]]
+    return batch
+
+
+def _may_stay_text(text: bytes) -> bool:
+    """Whether no list has an empty place, such as [1,,2]; these are left to the parser to find."""
+    bytes_of = np.frombuffer(text, np.uint8)
+    comma, close = bytes_of == ord(","), bytes_of == ord("]")
+    return not (comma[:-1] & (comma[1:] | close[1:]) | (bytes_of[:-1] == ord("[")) & comma[1:]).any()
 
 
 def _containers(text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,11 +10,14 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from pipeline.sources.json_index import Raw
 from pipeline.sources.quarantine import Quarantine
 
 BOX_TO_AREA = (
     0.53  # a person's mask fills so much of the box where a source has no masks; COCO's own API for other sets
 )
+
+_EMPTY = (b"[]", b"[[]]", None)
 
 Refuse = Callable[[str, str, Any], None]  # (record, reason, value)
 
@@ -28,11 +31,11 @@ class Images:
     widths: list[int] = field(default_factory=list)
     heights: list[int] = field(default_factory=list)
 
-    def add(self, identity: str, file_name: str, width: int = 0, height: int = 0) -> None:
-        self.ids.append(identity)
-        self.file_names.append(file_name)
-        self.widths.append(width)
-        self.heights.append(height)
+    def extend(self, ids: list[str], file_names: list[str], widths: list[int], heights: list[int]) -> None:
+        self.ids += ids
+        self.file_names += file_names
+        self.widths += widths
+        self.heights += heights
 
 
 @dataclass
@@ -129,7 +132,8 @@ def identities(values: Sequence[Any]) -> list[str]:
 
 def segmentations(values: Sequence[Any]) -> pa.Array:
     """COCO segmentations as JSON text, null where there is none."""
-    return pa.array([orjson.dumps(value) if value else None for value in values], pa.string())
+    texts = [value if type(value) is Raw else orjson.dumps(value) if value else None for value in values]
+    return pa.array([text if text not in _EMPTY else None for text in texts], pa.string())
 
 
 def fault_in_numbers(value: Any, length: int, name: str) -> tuple[str, Any] | None:

@@ -57,7 +57,7 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
 
 
 def _provenance(source: Source, settings: Ingest, found: list[Found]) -> dict[str, Any]:
-    """What made the tables. A folder of images is known by its files' sizes, in their order: hashing it would read it all."""
+    """What made the tables. A folder of images is known by the sizes of its files: a hash would read them all."""
     configured = {"source": source.model_dump(), **settings.model_dump()}
     if not Path(source.index).is_dir():
         return provenance(configured, [source.index])
