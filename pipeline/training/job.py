@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import torch
 from torch import nn
 
 from model import checkpoints
@@ -95,6 +96,7 @@ def _train(job: TrainingJob, state: RunState, progress: Progress) -> None:
             table = concatenate([read_table(path, "instances") for path in job.tables], {})
             people = labelled_people(read_table(job.validation, "instances"))
             keypoints = keypoint_set(table)
+            torch.manual_seed(job.training.seed)
             network = starting_network(job, keypoints)
 
         def validated(candidate: nn.Module) -> dict[str, float]:

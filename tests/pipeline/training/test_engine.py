@@ -1,0 +1,176 @@
+"""The engine on a miniature set: a committed curve, resume after kills, several processes, divergence."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pipeline.progress import Progress
+from pipeline.training import engine, state
+from pipeline.training.job import run_job
+from tests.pipeline.training.conftest import COMPUTE, TRAINING, job
+
+# Losses of the miniature run, epoch by epoch. A change meant to keep training as it is keeps them; made by
+# `python -m tests.pipeline.training.golden` on torch 2.14.1.
+GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
+
+
+def curves(name: str = "C->C") -> pd.DataFrame:
+    return pd.read_csv(f"metrics/curves/train_joint/{name}.csv")
+
+
+def weights(folder: str = "models/out") -> dict[str, torch.Tensor]:
+    return load_file(f"{folder}/model.safetensors")
+
+
+def test_the_loss_follows_the_committed_curve(workspace: Path) -> None:
+    run_job(job(), Progress())
+    assert curves()["loss"].tolist() == pytest.approx(GOLDEN["loss"], rel=0.01)
+    assert curves()["main_loss"].tolist() == pytest.approx(GOLDEN["main_loss"], rel=0.01)
+    assert curves()["learning_rate"].tolist() == pytest.approx(GOLDEN["learning_rate"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"sigma": 1.7}, {"auxiliary_weight": 0.6}, {"seed": 1}, {"padding": 1.1}],
+    ids=lambda change: next(iter(change)),
+)
+def test_the_committed_curve_would_notice(workspace: Path, change: dict[str, float]) -> None:
+    run_job(job(TRAINING.model_copy(update=change)), Progress())
+    assert curves()["loss"].tolist() != pytest.approx(GOLDEN["loss"], rel=0.01)
+
+
+def test_two_runs_are_identical_and_the_second_is_free(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_job(job(), Progress())
+    first = Path("models/out/model.safetensors").read_bytes()
+    monkeypatch.setattr(engine.Trainer, "run", lambda self: pytest.fail("trained again"))
+    run_job(job(output="models/again"), Progress())
+    assert Path("models/again/model.safetensors").read_bytes() == first
+
+
+def test_another_setting_starts_fresh(workspace: Path) -> None:
+    run_job(job(), Progress())
+    run_job(job(TRAINING.model_copy(update={"seed": 1}), output="models/other"), Progress())
+    assert any((weights()[name] != weights("models/other")[name]).any() for name in weights())
+
+
+_CHILD = """
+import sys, torch
+torch.set_num_threads(1)
+from pipeline.progress import Progress
+from pipeline.training import engine
+from pipeline.training.job import run_job
+from tests.pipeline.training.conftest import TRAINING, job
+engine.CHECKPOINT_SECONDS = 0.0
+settings = TRAINING.model_copy(update={"epochs": 6, "ema": 0.9, "accumulate": 2})
+print("ready", flush=True)
+run_job(job(settings, output=sys.argv[1]), Progress())
+"""
+
+
+def start_child(output: str) -> subprocess.Popen[str]:
+    root = Path(__file__).parents[3]
+    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    child = subprocess.Popen(
+        [sys.executable, "-c", _CHILD, output],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    return child
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_the_weights_are_those_of_an_uninterrupted_run(workspace: Path) -> None:
+    assert start_child("models/whole").wait() == 0
+    whole, final = weights("models/whole"), next(Path(".state/training/train_joint").glob("*/final"))
+    run = final.parent
+    started = time.monotonic()
+    (final / "model.safetensors").unlink()
+    final.rename(run.parent / "put-aside")
+    moments, kills = random.Random(0), 0
+    while True:
+        child = start_child("models/killed")
+        try:
+            child.wait(timeout=1.0 + moments.uniform(0, 2.5))
+            break
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            kills += 1
+            assert not Path("models/killed").exists()
+            assert kills < 200, "no progress between kills"
+            if kills == 6:
+                assert start_child("models/killed").wait() == 0
+                break
+    assert time.monotonic() > started
+    assert kills >= 5
+    killed = weights("models/killed")
+    assert set(killed) == set(whole)
+    assert all(torch.equal(killed[name], whole[name]) for name in whole)
+
+
+def test_a_number_that_is_none_stops_and_names_the_batch(workspace: Path) -> None:
+    optimizer = TRAINING.optimizer.model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(ValueError, match="no number at step"):
+        run_job(job(TRAINING.model_copy(update={"optimizer": optimizer})), Progress())
+    named = json.loads(next(Path(".state").rglob("diverged.json")).read_text())["batches"]
+    assert named
+    assert set(np.concatenate(named)) <= {f"train:{i}" for i in range(24)}
+    assert not Path("models/out").exists()
+
+
+def test_patience_keeps_the_best_weights(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([0.1, 0.5, 0.4, 0.3, 0.9])
+    monkeypatch.setattr("pipeline.training.job.validate", lambda *a, **k: {"val_oks": next(scores), "val_ap": 0.0})
+    run_job(job(TRAINING.model_copy(update={"epochs": 9, "validate_every": 1, "patience": 2})), Progress())
+    assert curves()["val_oks"].tolist() == [0.1, 0.5, 0.4, 0.3]
+
+
+def test_accumulating_two_batches_is_one_of_twice_the_size(workspace: Path) -> None:
+    plain = TRAINING.model_copy(update={"epochs": 1, "freeze_batch_norm": True, "batch_size": 12, "validate_every": 1})
+    run_job(job(plain), Progress())
+    halves = plain.model_copy(update={"batch_size": 6, "accumulate": 2})
+    run_job(job(halves, output="models/halves"), Progress())
+    one, other = weights(), weights("models/halves")
+    assert all(torch.allclose(one[name].float(), other[name].float(), atol=2e-5) for name in one)
+
+
+@pytest.mark.slow
+def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(workspace: Path) -> None:
+    frozen = TRAINING.model_copy(update={"freeze_batch_norm": True})
+    run_job(job(frozen), Progress())
+    single = curves()
+    half = frozen.model_copy(update={"batch_size": 4})
+    run_job(job(half, COMPUTE.model_copy(update={"processes": 2}), output="models/two"), Progress())
+    assert curves()["loss"].tolist() == pytest.approx(single["loss"].tolist(), rel=1e-4)
+
+
+def test_the_fingerprint_knows_settings_inputs_and_code(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def current(settings: dict[str, int]) -> str:
+        return state.fingerprint(settings, {"table": Path("people.parquet")})
+
+    first = current({"a": 1})
+    assert current({"a": 1}) == first
+    assert current({"a": 2}) != first
+    monkeypatch.setattr(state, "source_hash", lambda *packages: "other code")
+    assert current({"a": 1}) != first
+    monkeypatch.undo()
+    with Path("people.parquet").open("ab") as file:
+        file.write(b" ")
+    assert current({"a": 1}) != first
