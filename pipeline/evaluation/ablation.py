@@ -20,8 +20,8 @@ class Techniques:
 
     @property
     def name(self) -> str:
-        """As the tables' first four columns print it: `parabola, Soft-NMS, SSP 1, GF`."""
-        parts = [{"none": "-", "quarter": "0.25"}.get(self.refinement, self.refinement)]
+        """The first four columns in words: `parabola, Soft-NMS, SSP 1, GF`."""
+        parts = [{"none": "argmax", "quarter": "0.25"}.get(self.refinement, self.refinement)]
         parts += ["Soft-NMS"] if self.soft_nms else []
         parts += [f"SSP {self.shift:g}"] if self.shift is not None else []
         return ", ".join([*parts, *(["GF"] if self.gaussian else [])])

@@ -192,7 +192,7 @@ def _ablation(architecture: str, backbone: str) -> Callable[[Mapping[str, str], 
 
         network: dict[str, Any] = {}
         if run.param("profile") == PAPER_PROFILE:
-            mixers = [] if architecture == "hrnet" else None
+            mixers: list[int] | None = [] if architecture == "hrnet" else None
             network = _other(architecture) | _with_backbone(backbone, mixers)
         return Needs("C->C" if network else first, read, network)
 
