@@ -162,26 +162,39 @@ class Teacher(Section):
     training: Training
 
 
-class DetectorTraining(Section):
-    """The person detector, after torchvision's reference schedule."""
+class DetectorModel(Section):
+    """The detector's network, as `model.detector.DetectorSpec` takes it."""
 
     backbone: str
-    weights: str
-    trainable_layers: Whole
+    weights: str  # none | imagenet | packaged | a local file
+    trainable_layers: Whole  # of the backbone's parts, counted from the last
     masks: bool
     min_size: Annotated[int, Field(ge=64)]
     max_size: Annotated[int, Field(ge=64)]
-    anchor_sizes: Annotated[list[Count], Field(min_length=1)]
+    anchor_sizes: Annotated[list[Count], Field(min_length=2)]  # one a pyramid level, which decides their number
     max_detections: Count
+    fpn_channels: Count
+    head_channels: Count
+    proposals: Count
+    sampled_proposals: Count
+
+    @model_validator(mode="after")
+    def _ordered(self) -> DetectorModel:
+        if self.max_size < self.min_size:
+            raise ValueError(f"max_size = {self.max_size}: allowed: min_size, {self.min_size}, or more")
+        return self
+
+
+class DetectorTraining(Section):
+    """The person detector, after torchvision's reference."""
+
+    model: DetectorModel
     seed: Whole
     epochs: Count
-    batch_size: Count
-    learning_rate: Positive
-    momentum: Share
-    weight_decay: NotNegative
-    milestones: list[Share]
-    warmup_steps: Whole
+    batch_size: Count  # per process
+    optimizer: Optimizer
     flip: Share
+    validate_every: Count  # epochs
 
 
 class DetectPeople(Section):
