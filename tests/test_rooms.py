@@ -1,4 +1,4 @@
-"""Imports run along the arrows: flows -> pipeline -> {model, postproc}; and `dvc.yaml` knows what each stage imports."""
+"""Imports run along the arrows, flows -> pipeline -> {model, postproc}, and `dvc.yaml` knows what each stage imports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORBIDDEN = {
     "model": {"prefect", "dvc", "pandas", "pyarrow", "cv2", "pydantic"},
     "postproc": {"prefect", "dvc", "pandas", "pyarrow", "cv2", "pydantic", "timm", "torchvision"},
 }
-# They decide no result: the params' schema (the values are DVC's params), the paths (they stand in dvc.yaml) and display.
+# They decide no result: the params' schema (DVC compares the values), the paths (dvc.yaml has them) and display.
 NO_DEPENDENCY = {"pipeline/params.py", "pipeline/layout.py", "pipeline/progress.py"}
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 

@@ -21,7 +21,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture()
+@pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with `people.parquet`: 24 people of 17 keypoints in 24 images of 64x48."""
     monkeypatch.chdir(tmp_path)
