@@ -1,9 +1,10 @@
 """Compiled heatmap kernels for one CPU core: targets from keypoints, and keypoints from heatmaps in one pass.
 
 The decoder reads each heatmap once, averages it with its mirrored twin in a buffer that stays in cache and notes the
-maximum of every few rows.  A weighted mean is never above the largest value it is taken over, so the Gaussian filter
-need only run on the rows whose neighbourhood holds a value as high as the best filtered one found so far: a handful
-in a map with a peak, all of them in a flat one.  The result is that of filtering everything.
+maximum of every few rows.  A weighted mean is never above the largest value it is taken over, so no filtered value can
+exceed the one at the unfiltered maximum unless a cell at least that high is within the filter's reach.  The Gaussian
+filter therefore runs on the rectangle about such cells only: a few cells in a map with a peak, all of them in a flat
+one.  The result is that of filtering everything.
 
 Loops are written for LLVM's vectoriser: unsigned indices (signed ones may wrap around in Python), flat arrays, and
 maxima taken over the floats' bit patterns, because a maximum of floats may not be reordered.
@@ -15,7 +16,7 @@ from numba import njit
 BAND = 4
 """Rows whose maximum is noted together."""
 QUARTER, PARABOLA, PARABOLOID, DARK, LOG_PARABOLA = range(1, 6)  # places in postproc.heatmaps.REFINEMENTS
-SIGN_FREE = np.int32(0x7FFFFFFF)
+LOWEST, SIGN_FREE = np.int32(-0x80000000), np.int32(0x7FFFFFFF)
 INFINITE = np.int32(0x7F800000)
 CONTRACT = {"contract", "nsz"}
 
@@ -61,10 +62,8 @@ def decode_maps(  # type: ignore[no-untyped-def]
     keypoints, cells = len(partner), height * width
     mean, smooth = np.empty(cells, np.float32), np.empty(cells, np.float32)
     line = np.zeros(width + 2 * len(weights), np.float32)
-    bands = (height + BAND - 1) // BAND
-    peak_bits = np.empty(bands, np.int32)
+    peak_bits = np.empty((height + BAND - 1) // BAND, np.int32)
     peaks = peak_bits.view(np.float32)
-    filtered = np.empty(bands, np.bool_)
     window = np.empty((5, 5), np.float64)
     for m in range(len(scores)):
         source, start = maps, m * cells
@@ -78,7 +77,7 @@ def decode_maps(  # type: ignore[no-untyped-def]
         best = _first_maximum(source, start, height, width, peaks)
         scores[m] = source[start + best]
         if len(weights) > 0:
-            best = _filtered_maximum(source, start, height, width, weights, peaks, best, line, smooth, filtered)
+            best = _filtered_maximum(source, start, height, width, weights, peaks, best, line, smooth)
             source, start = smooth, 0
         x, y = best % width, best // width
         for r in range(5):
@@ -102,28 +101,32 @@ def _average_mirrored(maps, flipped, start, twin, height, width, shift, mean):  
 
 
 @njit(cache=True, nogil=True)
-def _peak(bits, start, stop):  # type: ignore[no-untyped-def]
-    """Bits of the maximum of some floats, given as bits, and whether all of them are finite.
-
-    A float's bits, read as an integer, order as the floats do once the negative ones' magnitude is turned over.
-    """
-    top, size = np.int32(-2147483648), np.int32(0)
-    for at in range(np.uint64(start), np.uint64(stop)):
-        value = bits[at]
-        top = max(top, np.int32(value ^ ((value >> 31) & SIGN_FREE)))
-        size = max(size, np.int32(value & SIGN_FREE))
-    return top ^ ((top >> 31) & SIGN_FREE), size < INFINITE
-
-
-@njit(cache=True, nogil=True)
 def _band_peaks(bits, start, height, width, peak_bits):  # type: ignore[no-untyped-def]
     """Note each band's maximum; False where a value is not finite."""
     for band in range(len(peak_bits)):
-        low, high = band * BAND * width, min(height, (band + 1) * BAND) * width
-        peak_bits[band], finite = _peak(bits, start + low, start + high)
-        if not finite:
+        low, high = start + band * BAND * width, start + min(height, (band + 1) * BAND) * width
+        peak_bits[band] = _highest(bits, low, high)
+        size = np.int32(0)
+        for at in range(np.uint64(low), np.uint64(high)):
+            size = max(size, np.int32(bits[at] & SIGN_FREE))
+        if size >= INFINITE:
             return False
     return True
+
+
+@njit(cache=True, nogil=True)
+def _highest(bits, low, high):  # type: ignore[no-untyped-def]
+    """Bits of the largest float in a range, all of them finite.
+
+    A float's bits, read as an integer, order as the floats do, except that among negative ones the order is turned.
+    """
+    top = LOWEST
+    for at in range(np.uint64(low), np.uint64(high)):
+        top = max(top, bits[at])
+    if top < 0:
+        for at in range(np.uint64(low), np.uint64(high)):
+            top = min(top, bits[at])
+    return top
 
 
 @njit(cache=True, nogil=True)
@@ -137,74 +140,77 @@ def _first_maximum(source, start, height, width, peaks):  # type: ignore[no-unty
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _filtered_maximum(  # type: ignore[no-untyped-def]
-    source, start, height, width, weights, peaks, guess, line, smooth, filtered
-):
-    """Place of the filtered map's first maximum; `smooth` then holds the filtered rows within 2 of it."""
-    bands = len(peaks)
-    reach = (len(weights) + BAND - 2) // BAND
-    bits = smooth.view(np.int32)
-    peak_bits = np.empty(1, np.int32)
+def _filtered_maximum(source, start, height, width, weights, peaks, guess, line, smooth):  # type: ignore[no-untyped-def]
+    """Place of the filtered map's first maximum; `smooth` then holds the filtered cells within 2 of it."""
+    y, x = guess // width, guess % width
+    _filter(source, start, height, width, weights, y, y + 1, x, x + 1, line, smooth)
+    reach = len(weights) - 1 + 2  # the window that is refined takes 2 more
+    # Sums of rounded products may lie that much above what they should.
+    bound = smooth[guess] - 1e-5 * max(abs(smooth[guess]), abs(source[start + guess]))
+    top, bottom, left, right = y, y, x, x
+    for band in range(len(peaks)):
+        if peaks[band] < bound:
+            continue
+        for i in range(band * BAND, min(height, (band + 1) * BAND)):
+            row, first, last = np.uint64(start + i * width), np.uint64(0), np.uint64(width - 1)
+            while first <= last and source[row + first] < bound:
+                first += np.uint64(1)
+            if first > last:
+                continue
+            while last > np.uint64(right) and source[row + last] < bound:
+                last -= np.uint64(1)
+            top, bottom, left, right = min(top, i), max(bottom, i), min(left, np.int64(first)), np.int64(last)
+    top, bottom = max(0, top - reach), min(height, bottom + 1 + reach)
+    left, right = max(0, left - reach), min(width, right + 1 + reach)
+    _filter(source, start, height, width, weights, top, bottom, left, right, line, smooth)
+    bits, peak_bits = smooth.view(np.int32), np.empty(1, np.int32)
     peak = peak_bits.view(np.float32)
-    filtered[:] = False
-    best, value = 0, -np.inf
-    first = guess // width // BAND
-    for turn in range(-1, bands):  # the band of the unfiltered maximum first: it leaves the others little to beat
-        band = first if turn < 0 else turn
-        if filtered[band]:
-            continue
-        bound = peaks[max(0, band - reach) : band + reach + 1].max()
-        if bound + 1e-6 * abs(bound) < value:  # a sum of rounded products may be that much above it
-            continue
-        _filter_band(source, start, height, width, weights, band, line, smooth)
-        filtered[band] = True
-        at = band * BAND * width
-        peak_bits[0], _ = _peak(bits, at, min(height, (band + 1) * BAND) * width)
-        if peak[0] > value or (peak[0] == value and at < best):
-            while smooth[at] != peak[0]:
-                at += 1
-            best, value = at, peak[0]
-    row = best // width
-    for band in range(max(0, row - 2) // BAND, min(height - 1, row + 2) // BAND + 1):
-        if not filtered[band]:
-            _filter_band(source, start, height, width, weights, band, line, smooth)
+    best, value = guess, np.float32(-np.inf)
+    for i in range(top, bottom):
+        peak_bits[0] = _highest(bits, i * width + left, i * width + right)
+        if peak[0] > value:
+            best, value = i * width + left, peak[0]
+            while smooth[best] != value:
+                best += 1
     return best
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=CONTRACT)
-def _filter_band(source, start, height, width, weights, band, line, smooth):  # type: ignore[no-untyped-def]
-    """Filter one band's rows, down then across; the map is mirrored at its border without repeating the border.
+def _filter(  # type: ignore[no-untyped-def]
+    source, start, height, width, weights, top, bottom, left, right, line, smooth
+):
+    """Filter a rectangle, down then across; the map is mirrored at its border without repeating the border.
 
     The middle and two taps on each side go in one pass, any further tap in one of its own.
     """
     radius = len(weights) - 1
     w0, w1, w2 = weights[0], weights[1], weights[2]
-    columns, middle = np.uint64(width), np.uint64(radius)
-    one, two = np.uint64(1), np.uint64(2)
-    for i in range(band * BAND, min(height, (band + 1) * BAND)):
+    one, two, middle = np.uint64(1), np.uint64(2), np.uint64(radius)
+    low, high = np.uint64(max(0, left - radius)), np.uint64(min(width, right + radius))
+    for i in range(top, bottom):
         row = np.uint64(start + i * width)
         up1, down1 = _mirrored_rows(start, i, 1, height, width)
         up2, down2 = _mirrored_rows(start, i, 2, height, width)
-        for j in range(columns):
+        for j in range(low, high):
             inner, outer = source[up1 + j] + source[down1 + j], source[up2 + j] + source[down2 + j]
             line[middle + j] = w0 * source[row + j] + w1 * inner + w2 * outer
         for tap in range(3, radius + 1):
             weight = weights[tap]
             up, down = _mirrored_rows(start, i, tap, height, width)
-            for j in range(columns):
+            for j in range(low, high):
                 line[middle + j] += weight * (source[up + j] + source[down + j])
         for tap in range(1, radius + 1):
             line[radius - tap] = line[radius + tap]
             line[radius + width - 1 + tap] = line[radius + width - 1 - tap]
         to = np.uint64(i * width)
-        for j in range(columns):
+        for j in range(np.uint64(left), np.uint64(right)):
             at = middle + j
             inner, outer = line[at - one] + line[at + one], line[at - two] + line[at + two]
             smooth[to + j] = w0 * line[at] + w1 * inner + w2 * outer
         for tap in range(np.uint64(3), np.uint64(radius + 1)):
             weight = weights[tap]
-            for j in range(columns):
-                smooth[to + j] += weight * (line[middle - tap + j] + line[middle + tap + j])
+            for j in range(np.uint64(left), np.uint64(right)):
+                smooth[to + j] += weight * (line[middle + j - tap] + line[middle + j + tap])
 
 
 @njit(cache=True, nogil=True)

@@ -5,6 +5,7 @@ import torch
 
 from postproc import heatmaps as tensors
 from postproc.codec import encode
+from postproc.coordinates import exact_flip_shift
 
 
 @pytest.fixture
@@ -34,8 +35,6 @@ def test_flip_of_a_flip_is_the_identity(maps: torch.Tensor, pairs: list[tuple[in
 
 @pytest.mark.parametrize("stride", [2, 4])
 def test_exact_shift_aligns_the_flipped_heatmap(stride: int) -> None:
-    from postproc.coordinates import exact_flip_shift
-
     crop = 48 * stride
     pixels = torch.tensor([[[21.3 * stride, 30.0 * stride]]])
     mirrored = pixels.clone()

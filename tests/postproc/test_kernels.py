@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from postproc.codec import decode, encode
-from postproc.heatmaps import REFINEMENTS, decode_torch
+from postproc.heatmaps import REFINEMENTS, decode_torch, gaussian_filter
 
 SIZES = [(64, 48), (33, 21), (128, 96), (7, 5)]
 
@@ -42,7 +42,7 @@ def test_compiled_and_tensor_paths_agree(
 
 
 @pytest.mark.parametrize("width", [3, 5, 9])
-def test_skipping_bands_never_misses_the_filtered_maximum(random: torch.Generator, width: int) -> None:
+def test_filtering_a_rectangle_never_misses_the_maximum(random: torch.Generator, width: int) -> None:
     # Maps of noise, plateaus and several equal peaks, where the bound has least to go by.
     maps = torch.randn(4, 17, 37, 23, generator=random)
     maps[1] = (maps[1] > 1.5).float()
@@ -53,8 +53,6 @@ def test_skipping_bands_never_misses_the_filtered_maximum(random: torch.Generato
     assert torch.equal(points[0], expected[0])
     assert torch.equal(points[2], expected[2])
     # Where filtered values tie but for rounding, the place may differ and the value may not.
-    from postproc.heatmaps import gaussian_filter
-
     smooth = gaussian_filter(maps, width, 1.0).flatten(2)
     cell = (points[..., 1] * 23 + points[..., 0]).long()[..., None]
     torch.testing.assert_close(smooth.gather(-1, cell)[..., 0], smooth.amax(-1), atol=1e-4, rtol=1e-6)
