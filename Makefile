@@ -24,12 +24,11 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-.dvc/config: | install
-	dvc init --quiet
-	dvc config core.analytics false
-
 repro: install
-	@ccm repro
+	@ccm ui
+	@ccm run
+	@echo "Report:     file://$(CURDIR)/reports/report.html"
+	@ccm ui
 
 test: install lint types
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
