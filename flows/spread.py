@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import pickle
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar, cast
 
+from pipeline.artefacts import written
+from pipeline.layout import STATE
 from pipeline.params import Spread
 from pipeline.progress import Progress
 
@@ -45,16 +50,34 @@ class SpreadingProgress(Progress):
 
 
 @dataclass(frozen=True)
-class InWorkspace(Generic[Item, Result]):
-    """A shard's function on a worker elsewhere: relative paths mean the workspace's, wherever the worker started."""
+class FromWorkspace:
+    """A shard's function as a worker elsewhere gets it: by file, because workers share the workspace and the function
+    may carry a large table. Relative paths mean the workspace's, wherever the worker started.
+    """
 
-    function: Callable[[Item], Result]
     workspace: str
+    file: str
 
-    def __call__(self, item: Item) -> Result:
+    def __call__(self, item: Any) -> Any:
         if os.getcwd() != self.workspace:
             os.chdir(self.workspace)
-        return self.function(item)
+        return _unpickled(self.file)(item)
+
+
+@cache
+def _unpickled(file: str) -> Callable[[Any], Any]:
+    return cast(Callable[[Any], Any], pickle.loads(Path(file).read_bytes()))
+
+
+@contextmanager
+def _in_workspace(function: Callable[[Any], Any]) -> Iterator[FromWorkspace]:
+    file = Path.cwd() / STATE / "spread" / f"{uuid.uuid4().hex}.pickle"
+    with written(file) as temporary:
+        temporary.write_bytes(pickle.dumps(function))
+    try:
+        yield FromWorkspace(str(Path.cwd()), str(file))
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def on_threads(function: Callable[[Item], Result], items: Sequence[Item], spread: Spread) -> Done:
@@ -97,10 +120,8 @@ def on_dask(function: Callable[[Item], Result], items: Sequence[Item], spread: S
         from distributed import as_completed
     except ImportError:
         raise ValueError("spread.runner = 'dask': not installed; pip install 'ccm-pipeline[spread]'") from None
-    with _dask_client(spread) as client:
-        job = InWorkspace(function, str(Path.cwd()))
-        # A worker may die more than once before somebody looks; its shards are idempotent, so they simply run again.
-        futures = client.map(job, items, pure=False, retries=1)
+    with _in_workspace(function) as job, _dask_client(spread) as client:
+        futures = client.map(job, items, pure=False)
         positions = {future.key: position for position, future in enumerate(futures)}
         for future in as_completed(futures):
             yield positions[future.key], future.result()
@@ -119,7 +140,7 @@ def _dask_client(spread: Spread) -> Iterator[Any]:
             yield client
         return
     try:
-        client = Client(spread.address, timeout=10)
+        client = Client(spread.address, timeout=5)
     except (OSError, ValueError) as error:
         message = f"spread.address = {spread.address!r}: no Dask scheduler answers there ({error})"
         raise ValueError(message) from None
@@ -137,13 +158,14 @@ def on_ray(function: Callable[[Item], Result], items: Sequence[Item], spread: Sp
     ray.init(address=spread.address, num_cpus=None if spread.address else spread.workers, log_to_driver=False)
     try:
         gpus = 1 if ray.cluster_resources().get("GPU") else 0
-        job = ray.remote(num_gpus=gpus, max_retries=3)(InWorkspace(function, str(Path.cwd())).__call__)
-        positions = {job.remote(item): position for position, item in enumerate(items)}
-        pending = list(positions)
-        while pending:
-            finished, pending = ray.wait(pending)
-            for reference in finished:
-                yield positions[reference], ray.get(reference)
+        with _in_workspace(function) as job:
+            remote = ray.remote(num_gpus=gpus, max_retries=3)(job.__call__)
+            positions = {remote.remote(item): position for position, item in enumerate(items)}
+            pending = list(positions)
+            while pending:
+                finished, pending = ray.wait(pending)
+                for reference in finished:
+                    yield positions[reference], ray.get(reference)
     finally:
         ray.shutdown()
 

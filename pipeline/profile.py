@@ -88,6 +88,9 @@ def assign(settings: Sequence[str], path: Path = PARAMS_FILE) -> list[Change]:
     editor.preserve_quotes = True
     editor.width = 4096
     editor.indent(mapping=2, sequence=4, offset=2)
+    editor.representer.add_representer(
+        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
     document = editor.load(text)
     for setting in settings:
         _assign_one(document, setting)
