@@ -2,6 +2,7 @@
 
 from pipeline.data.batches import Batch, Crops
 from pipeline.data.inference import inference_batches
+from pipeline.data.store import CropStore, packed
 from pipeline.data.training import training_batches
 
-__all__ = ["Batch", "Crops", "inference_batches", "training_batches"]
+__all__ = ["Batch", "CropStore", "Crops", "inference_batches", "packed", "training_batches"]

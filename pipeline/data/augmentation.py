@@ -13,7 +13,7 @@ from postproc.coordinates import apply, crop_transforms, mirror
 _BLOCK = 1024  # positions that share a random stream
 _UNIFORM, _NORMAL = 4, 2
 _ROTATED = 0.6  # share of the samples that are rotated at all
-_HALF_BODY_PADDING = 1.5  # takes the place of the person box's padding
+HALF_BODY_PADDING = 1.5  # takes the place of the person box's padding
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,28 @@ def _sample(
     return Sample(transforms, points, labelled & inside, supervised & ~(labelled & ~inside))
 
 
+def half_body_boxes(keypoints: np.ndarray, keypoint_set: KeypointSet, at_least: int) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes [N, 4] of the upper and the lower body of people (Sun 2019); NaN where there is none.
+
+    A half is the extent of its labelled `keypoints` [N, K, 3] round their mean. It takes `at_least` labelled keypoints
+    in all, and three of the half (or two, where the other half has no three either).
+    """
+    labelled, points = keypoints[:, :, 2] > 0, keypoints[:, :, :2].astype(np.float64)
+    upper = np.isin(keypoint_set.names, keypoint_set.upper_body)
+    counts = [(labelled & half).sum(1) for half in (upper, ~upper)]
+    boxes = []
+    for half, own, other in ((upper, *counts), (~upper, *counts[::-1])):
+        chosen = labelled & half
+        low = np.where(chosen[:, :, None], points, np.inf).min(1)
+        high = np.where(chosen[:, :, None], points, -np.inf).max(1)
+        centre = (points * chosen[:, :, None]).sum(1) / np.maximum(own, 1)[:, None]
+        sides = np.maximum(high - low, 1)
+        box = np.concatenate([centre - (sides - 1) / 2, sides], 1)
+        there = (labelled.sum(1) >= at_least) & ((own > 2) | ((own == 2) & (other <= 2)))
+        boxes.append(np.where(there[:, None], box, np.nan))
+    return boxes[0], boxes[1]
+
+
 def _half_bodies(
     boxes: np.ndarray,
     keypoints: np.ndarray,
@@ -107,20 +129,10 @@ def _half_bodies(
     keypoint_set: KeypointSet,
     padding: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes [B, 4] and scales [B], replaced where a sample shows half a body (Sun 2019)."""
-    labelled = keypoints[:, :, 2] > 0
-    upper = np.isin(keypoint_set.names, keypoint_set.upper_body)
-    wants_upper = uniform[:, 3] < 0.5
-    enough_upper, enough_lower = (labelled & upper).sum(1) > 2, (labelled & ~upper).sum(1) > 2
-    takes_upper = np.where(wants_upper, enough_upper, ~enough_lower & enough_upper)
-    chosen = labelled & np.where(takes_upper[:, None], upper, ~upper)
-    count = chosen.sum(1)
-    halved = (uniform[:, 2] < settings.half_body) & (labelled.sum(1) >= settings.half_body_keypoints) & (count >= 2)
-    points = keypoints[:, :, :2].astype(np.float64)
-    low = np.where(chosen[:, :, None], points, np.inf).min(1)
-    high = np.where(chosen[:, :, None], points, -np.inf).max(1)
-    centre = (points * chosen[:, :, None]).sum(1) / np.maximum(count, 1)[:, None]
-    with np.errstate(invalid="ignore"):
-        sides = np.maximum(high - low, 1)
-    halves = np.concatenate([centre - (sides - 1) / 2, sides], 1)
-    return np.where(halved[:, None], halves, boxes), np.where(halved, _HALF_BODY_PADDING / padding, 1.0)
+    """Boxes [B, 4] and scales [B], replaced where a sample shows half a body."""
+    upper, lower = half_body_boxes(keypoints, keypoint_set, settings.half_body_keypoints)
+    wants_upper = (uniform[:, 3] < 0.5)[:, None]
+    first, second = np.where(wants_upper, upper, lower), np.where(wants_upper, lower, upper)
+    chosen = np.where(np.isnan(first), second, first)
+    halved = (uniform[:, 2] < settings.half_body) & ~np.isnan(chosen[:, 0])
+    return np.where(halved[:, None], chosen, boxes), np.where(halved, HALF_BODY_PADDING / padding, 1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -40,10 +40,20 @@ class Batch(Crops):
     supervised: Tensor  # bool [B, K]: the loss looks at its map
 
 
-@functools.cache
+class _Held(threading.local):
+    """Buffers that every thread has to itself and uses again: new ones for every crop cost more than its warp."""
+
+    def __init__(self) -> None:
+        self.reader = ImageReader()
+        self.warped = np.empty((0, 0, 4), np.uint8)
+
+
+_held = _Held()
+
+
 def reader() -> ImageReader:
-    """This process's image reader."""
-    return ImageReader()
+    """This thread's image reader."""
+    return _held.reader
 
 
 def cut(paths: Sequence[str], transforms: np.ndarray, input_size: tuple[int, int]) -> np.ndarray:
@@ -56,11 +66,11 @@ def cut(paths: Sequence[str], transforms: np.ndarray, input_size: tuple[int, int
     crops = np.empty((len(paths), height, width, 3), np.uint8)
     reductions = reductions_for(transforms)
     order = sorted(range(len(paths)), key=lambda i: (paths[i], reductions[i]))
-    held, image = ("", 0), np.empty((0, 0, 3), np.uint8)
+    held, image = ("", 0), np.empty((0, 0, 4), np.uint8)
     for i in order:
         reduction = int(reductions[i])
         if held != (paths[i], reduction):
-            image, held = reader().read(paths[i], reduction), (paths[i], reduction)
+            image, held = reader().read(paths[i], reduction, channels=4), (paths[i], reduction)
         warp(image, reduced_transform(transforms[i], reduction), crops[i])
     return crops
 
@@ -82,5 +92,9 @@ def reduced_transform(transform: np.ndarray, reduction: int) -> np.ndarray:
 
 
 def warp(image: np.ndarray, transform: np.ndarray, crop: np.ndarray) -> None:
-    """Fill `crop` [H, W, 3] from `image` by the map [2, 3] from image to crop pixels, bilinear."""
-    cv2.warpAffine(image, transform, (crop.shape[1], crop.shape[0]), dst=crop, flags=cv2.INTER_LINEAR)
+    """Fill `crop` [H, W, 3] from `image` [h, w, 4] by the map [2, 3] from image to crop pixels, bilinear."""
+    height, width = crop.shape[:2]
+    if _held.warped.shape[:2] != (height, width):
+        _held.warped = np.empty((height, width, 4), np.uint8)
+    cv2.warpAffine(image, transform, (width, height), dst=_held.warped, flags=cv2.INTER_LINEAR)
+    cv2.cvtColor(_held.warped, cv2.COLOR_RGBA2RGB, dst=crop)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from pipeline.data.batches import Crops
 
-Made = TypeVar("Made", bound=Crops)
+class Timed(Protocol):
+    """What is made: it can be told how long its consumer waited."""
+
+    data_seconds: float
+
+
+Made = TypeVar("Made", bound=Timed)
 
 
 class Feed(Generic[Made]):

@@ -10,7 +10,7 @@ import torch
 
 from pipeline.data.batches import Crops, cut
 from pipeline.data.feed import Feed
-from pipeline.data.rows import Rows, rows_of
+from pipeline.data.rows import Rows, by_image, rows_of
 from postproc.coordinates import crop_transforms
 
 
@@ -39,25 +39,6 @@ def inference_batches(
     need), so rows come in another order than the table's and a batch may hold fewer than `batch_size`; `rows` says
     which they are. `input_size` is (H, W). ValueError, while iterating, names an image that cannot be read.
     """
-    order, edges = _by_image(table, batch_size)
+    order, edges = by_image(table, batch_size)
     maker = _Maker(rows_of(table), order, edges, (input_size[0], input_size[1]), padding)
     return Feed(maker, 0, len(edges) - 1, workers)
-
-
-def _by_image(table: pa.Table, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers sorted by their image's first appearance, and the edges of batches that keep images whole."""
-    if not table.num_rows:
-        return np.zeros(0, np.int64), np.zeros(1, np.int64)
-    images = table["image_id"].combine_chunks().dictionary_encode()
-    if isinstance(images, pa.ChunkedArray):
-        images = images.combine_chunks()
-    index = images.indices.to_numpy(zero_copy_only=False)
-    order = np.argsort(index, kind="stable")
-    edges, end = [0], 0
-    for people in np.bincount(index).tolist():
-        if end + people - edges[-1] > batch_size and end > edges[-1]:
-            edges.append(end)
-        end += people
-        while end - edges[-1] > batch_size:  # a crowd larger than a batch
-            edges.append(edges[-1] + batch_size)
-    return order, np.asarray([*edges, end] if end > edges[-1] else edges, np.int64)

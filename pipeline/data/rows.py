@@ -48,6 +48,25 @@ def rows_of(table: pa.Table) -> Rows:
     return Rows(to_numpy(table, "bbox"), folders, index, content, offsets)
 
 
+def by_image(table: pa.Table, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers sorted by their image's first appearance, and the edges of batches that keep images whole."""
+    if not table.num_rows:
+        return np.zeros(0, np.int64), np.zeros(1, np.int64)
+    images = table["image_id"].combine_chunks().dictionary_encode()
+    if isinstance(images, pa.ChunkedArray):
+        images = images.combine_chunks()
+    index = images.indices.to_numpy(zero_copy_only=False)
+    order = np.argsort(index, kind="stable")
+    edges, end = [0], 0
+    for people in np.bincount(index).tolist():
+        if end + people - edges[-1] > batch_size and end > edges[-1]:
+            edges.append(end)
+        end += people
+        while end - edges[-1] > batch_size:  # a crowd larger than a batch
+            edges.append(edges[-1] + batch_size)
+    return order, np.asarray([*edges, end] if end > edges[-1] else edges, np.int64)
+
+
 def _strings(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     array = pa.array([], pa.string()) if not len(column) else column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):

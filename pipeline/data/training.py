@@ -13,6 +13,7 @@ from pipeline.data.batches import Batch, cut
 from pipeline.data.feed import Feed
 from pipeline.data.order import epoch_rows
 from pipeline.data.rows import Rows, rows_of
+from pipeline.data.store import CropStore
 from pipeline.keypoints import KeypointSet
 from pipeline.params import Augmentation
 from pipeline.tables import keypoint_set, to_numpy
@@ -35,13 +36,18 @@ class _Maker:
     epoch: int
     rank: int
     world_size: int
+    store: CropStore | None
 
     def __call__(self, number: int) -> Batch:
         first = (number * self.world_size + self.rank) * self.batch_size
         positions = np.arange(first, first + self.batch_size)
         chosen = self.order[positions % len(self.order)]  # the last batch is filled from the epoch's start
         sample = self._sample(positions, chosen)
-        crops = cut([self.rows.path(row) for row in chosen], sample.transforms, self.input_size)
+        crops = (
+            cut([self.rows.path(row) for row in chosen], sample.transforms, self.input_size)
+            if self.store is None
+            else self.store.cut(chosen, sample.transforms, self.input_size)
+        )
         return Batch(
             images=torch.from_numpy(crops).permute(0, 3, 1, 2),
             transforms=torch.from_numpy(sample.transforms),
@@ -75,6 +81,7 @@ def training_batches(
     workers: int = 0,
     rank: int = 0,
     world_size: int = 1,
+    store: CropStore | None = None,
 ) -> Feed[Batch]:
     """One epoch of an `instances` table, in batches that are all full.
 
@@ -92,6 +99,7 @@ def training_batches(
         sampling: [N] weight of each row; None is every row alike.
         workers: processes that prepare batches; 0 prepares them here.
         rank, world_size: this process takes every `world_size`-th slice of the epoch.
+        store: take crops from it (see `packed`) in place of the image files.
 
     Raises:
         ValueError: an empty table, weights that do not fit, or (while iterating) an image that cannot be read, by name.
@@ -112,5 +120,6 @@ def training_batches(
         epoch,
         rank,
         world_size,
+        store,
     )
     return Feed(maker, start_batch, -(-len(order) // (batch_size * world_size)), workers)
