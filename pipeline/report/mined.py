@@ -1,0 +1,171 @@
+"""What the pipeline made of unlabelled data and of the detector's mistakes: H, U, and what to annotate next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pipeline import layout
+from pipeline.report.blocks import Block, Card, Cards, Figure, Gallery, MissingArtefact, Note, Section, Table
+from pipeline.report.charts import bar_chart, histogram
+from pipeline.report.context import Context, count_text, image_path, percent
+from pipeline.report.drawing import Scene, Skeleton, around, picture
+from pipeline.tables import to_numpy
+
+
+def hard_negatives(context: Context) -> Section:
+    """Counts at each threshold and samples of H (section 4.1, Figure 5)."""
+    settings, blocks = context.params.mine_hard_negatives, list[Block]()
+    for source in settings.sources:
+        table = context.table(layout.letter("H", source), "instances", f"mine_hard_negatives@{source}")
+        try:
+            figures = context.metrics("mine_hard_negatives", source)
+            blocks += _counts(source, figures)
+        except MissingArtefact as missing:
+            blocks.append(Note(str(missing), missing=True))
+        boxes, scores = to_numpy(table, "bbox").astype(float), to_numpy(table, "score")
+        pictures = [
+            picture(
+                Scene(image_path(table, int(i)), around([boxes[i]]), boxes=[boxes[i]]),
+                context.keypoints,
+                f"score {scores[i]:.2f} · {table['file_name'][int(i)].as_py()}",
+                height=180,
+            )
+            for i in context.chosen(table.num_rows)
+        ]
+        caption = f"{source}: {count_text(table.num_rows)} boxes with score ≥ {settings.score_threshold:g} in H"
+        blocks.append(Gallery(pictures, caption) if pictures else Note(f"{source}: H is empty at this threshold."))
+    return Section(
+        "hard-negatives",
+        "Hard negatives",
+        "H: what the person detector is sure of, and no annotated person touches. The model learns to find no keypoint "
+        "there (section 4.1).",
+        blocks or [Note("mine_hard_negatives.sources is empty: no hard negatives are mined.")],
+    )
+
+
+def _counts(source: str, figures: dict[str, Any]) -> list[Block]:
+    simple = {key: value for key, value in figures.items() if isinstance(value, int | float)}
+    blocks: list[Block] = []
+    for name, counts in figures.items():
+        if isinstance(counts, dict) and counts and all(isinstance(value, int) for value in counts.values()):
+            caption = f"{source}: {name.replace('_', ' ')}"
+            blocks.append(Table(["", *counts], [["boxes", *(count_text(value) for value in counts.values())]], caption))
+    rows = [[key.replace("_", " "), f"{value:g}"] for key, value in simple.items()]
+    return [Table(["", source], rows), *blocks] if rows else blocks
+
+
+def pseudo_labels(context: Context) -> Section:
+    """Both thresholds, the score histogram and samples of U (section 4.2)."""
+    blocks: list[Block] = []
+    for source in context.params.pseudo_label.sources:
+        table = context.table(layout.letter("U", source), "instances", f"pseudo_label@{source}")
+        figures = context.metrics("pseudo_label", source)
+        blocks += [Cards(_pseudo_cards(figures)), *_pseudo_charts(context, source, figures)]
+        boxes = to_numpy(table, "bbox").astype(float)
+        triples = to_numpy(table, "keypoints").reshape(table.num_rows, -1, 3)
+        scores = to_numpy(table, "score")
+        pictures = [
+            picture(
+                Scene(
+                    image_path(table, int(i)),
+                    around([boxes[i]], 0.15),
+                    boxes=[boxes[i]],
+                    skeletons=[Skeleton(triples[i, :, :2], triples[i, :, 2] > 0)],
+                ),
+                context.keypoints,
+                f"{int((triples[i, :, 2] > 0).sum())} keypoints · person {scores[i]:.2f}",
+                height=200,
+            )
+            for i in context.chosen(table.num_rows)
+        ]
+        blocks.append(Gallery(pictures, f"{source}: samples of U") if pictures else Note(f"{source}: U is empty."))
+    return Section(
+        "pseudo-labels",
+        "Pseudo-labels",
+        "U: people found in unlabelled images, with the keypoints that the teachers' fused heatmaps are sure of. "
+        "The others are neither labelled nor supervised (section 4.2).",
+        blocks or [Note("pseudo_label.sources is empty: no pseudo-labels are made.")],
+    )
+
+
+def _pseudo_cards(figures: dict[str, Any]) -> list[Card]:
+    mode = figures["person_threshold_mode"]
+    return [
+        Card(
+            "rows in U", count_text(figures["rows"]), f"of {count_text(figures['people'])} people above the threshold"
+        ),
+        Card("keypoints", count_text(figures["keypoints"]), f"{figures['keypoints_per_row']:.1f} a row"),
+        Card("person threshold", f"{figures['person_threshold']:.4g}", f"mode {mode}; the paper's value is 0.9924"),
+        Card(
+            "keypoint threshold",
+            f"{figures['keypoint_threshold']:g}",
+            f"keeps {percent(figures['share_of_keypoints_kept'])} % of keypoints; the paper's value is 0.9",
+        ),
+    ]
+
+
+def _pseudo_charts(context: Context, source: str, figures: dict[str, Any]) -> list[Block]:
+    marks = {f"in use {figures['keypoint_threshold']:g}": figures["keypoint_threshold"]}
+    if figures["keypoint_threshold"] != 0.9:
+        marks["paper 0.9"] = 0.9
+    counts = figures["score_histogram"]
+    blocks: list[Block] = [
+        Figure(
+            histogram(counts, 0, 1, "keypoint score", "keypoints", marks),
+            f"{source}: scores of the fused keypoints and the keypoint threshold",
+        )
+    ]
+    path = layout.detections(source)
+    if path.exists():
+        scores = to_numpy(context.table(path, "detections", "detect_people"), "score")
+        bins, _ = np.histogram(scores, bins=50, range=(0, 1))
+        marks = {
+            f"matched {figures['matched_threshold']:.4g}": figures["matched_threshold"],
+            f"fixed {figures['fixed_threshold']:.4g}": figures["fixed_threshold"],
+        }
+        caption = (
+            f"{source}: scores of detected people. The matched threshold leaves "
+            f"{figures['labelled_people_per_image']:.2f} people an image, as the labelled set has"
+        )
+        blocks.append(Figure(histogram(bins.tolist(), 0, 1, "person score", "people", marks), caption))
+    return blocks
+
+
+def annotate_next(context: Context) -> Section:
+    """Where the teachers disagree most: the images and keypoints that a label would teach most (section 6.5)."""
+    blocks: list[Block] = []
+    for source in context.params.pseudo_label.sources:
+        figures = context.metrics("pseudo_label", source)
+        by_keypoint = figures["disagreement_by_keypoint"]
+        names = sorted(by_keypoint, key=by_keypoint.get, reverse=True)
+        values = [100 * by_keypoint[name] for name in names]
+        labels = [name.replace("_", " ") for name in names]
+        chart = bar_chart(labels, {"disagreement": values}, "% of the person's size")
+        blocks.append(Figure(chart, f"{source}: how far apart the teachers put each keypoint (RMS)"))
+        blocks.append(_candidates(context, source, figures))
+    return Section(
+        "annotate-next",
+        "What to annotate next",
+        "People on whom the teachers disagree most, and the keypoint they disagree about. Labels for these teach the "
+        "models most (section 6.5).",
+        blocks or [Note("pseudo_label.sources is empty: there are no teachers to disagree.")],
+    )
+
+
+def _candidates(context: Context, source: str, figures: dict[str, Any]) -> Block:
+    detections = context.table(layout.detections(source), "detections", f"detect_people@{source}")
+    row_of = {name: row for row, name in reversed(list(enumerate(detections["file_name"].to_pylist())))}
+    pictures = []
+    for person in figures["annotate_next"][: context.params.report.pictures]:
+        if person["file_name"] not in row_of:
+            continue
+        box = np.asarray(person["bbox"], float)
+        scene = Scene(image_path(detections, row_of[person["file_name"]]), around([box]), boxes=[box])
+        keypoint, apart = person["keypoint"].replace("_", " "), percent(person["disagreement"])
+        text = f"{keypoint} · {apart} % of size · {person['file_name']}"
+        pictures.append(picture(scene, context.keypoints, text, height=180))
+    if not pictures:
+        return Note(f"{source}: nobody was pseudo-labelled.")
+    return Gallery(pictures, f"{source}: annotate these first")

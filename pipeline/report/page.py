@@ -1,0 +1,58 @@
+"""The page: every section that can be made, and a word on what is missing for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.params import Params
+from pipeline.progress import Progress
+from pipeline.report.blocks import MissingArtefact, Note, Section
+from pipeline.report.context import Context
+from pipeline.report.features import features
+from pipeline.report.mined import annotate_next, hard_negatives, pseudo_labels
+from pipeline.report.people import predictions, worst_errors
+from pipeline.report.provenance import paper_tables, provenance, stage_graph
+from pipeline.report.results import results
+from pipeline.report.training import data, training
+
+HERE = Path(__file__).parent
+SECTIONS: dict[str, tuple[str, Callable[[Context], Section]]] = {
+    "results": ("Results", results),
+    "predictions": ("Predictions", predictions),
+    "errors": ("Worst errors", worst_errors),
+    "paper": ("Beside the paper", paper_tables),
+    "hard-negatives": ("Hard negatives", hard_negatives),
+    "pseudo-labels": ("Pseudo-labels", pseudo_labels),
+    "annotate-next": ("What to annotate next", annotate_next),
+    "features": ("Feature maps", features),
+    "training": ("Training", training),
+    "data": ("Data", data),
+    "stages": ("Stages", stage_graph),
+    "provenance": ("Provenance", provenance),
+}
+
+
+def make_page(params: Params, progress: Progress) -> tuple[str, dict[str, int]]:
+    """The HTML page, self-contained, and how many pictures and tables it holds."""
+    context = Context(params)
+    sections = []
+    for name, (title, make) in SECTIONS.items():
+        with progress.task(name):
+            try:
+                sections.append(make(context))
+            except MissingArtefact as missing:
+                sections.append(Section(name, title, "", [Note(f"{missing}.", missing=True)]))
+    environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
+    page = environment.get_template("page.html").render(
+        title=params.report.title,
+        profile=params.profile,
+        strategies=params.strategies,
+        sections=sections,
+        style=Markup((HERE / "page.css").read_text()),
+    )
+    return page, {"pictures": page.count("<img "), "tables": page.count("<table")}

@@ -1,0 +1,86 @@
+"""What produced the page: the paper's tables, the stage graph, params, revision and the hashes of every artefact."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline import layout
+from pipeline.artefacts import file_hash, revision
+from pipeline.paper_tables import compare
+from pipeline.paper_tables.published import NUMBERS
+from pipeline.params import PARAMS_FILE
+from pipeline.report.blocks import Block, Figure, Fold, Note, PaperTable, Section, Table, Text
+from pipeline.report.context import Context
+from pipeline.report.stage_graph import draw, read_stages
+
+DVC_FILE, LOCK_FILE = Path("dvc.yaml"), Path("dvc.lock")
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pyarrow", "dvc", "prefect")
+
+
+def paper_tables(context: Context) -> Section:
+    """Tables 2 to 14 of the paper, each figure beside ours."""
+    blocks: list[Block] = []
+    for number in NUMBERS:
+        table = compare(number, [context.run])
+        detail = f"{table.measured} of {len(table.lines)} rows measured"
+        blocks.append(Fold(f"Table {number}: {table.caption}", [PaperTable(table)], detail, table.measured > 0))
+    return Section(
+        "paper",
+        "Beside the paper",
+        "Each figure as the paper prints it, and below it as measured in this workspace; blank where nothing was. "
+        "`ccm table N --run` runs the experiments that a table lacks.",
+        blocks,
+    )
+
+
+def stage_graph(context: Context) -> Section:
+    """The stages and what they read from each other."""
+    introduction = "A stage reruns when the params, code or artefacts it reads have changed, and only then."
+    if not DVC_FILE.exists():
+        return Section("stages", "Stages", introduction, [Note(f"{DVC_FILE} is not here.", missing=True)])
+    stages = read_stages(DVC_FILE, context.run.params)
+    rows = [[stage.name, stage.description, ", ".join(stage.items) or "-"] for stage in stages]
+    return Section(
+        "stages",
+        "Stages",
+        introduction,
+        [
+            Figure(draw(stages), "From the top down; edges that a longer path implies are left out"),
+            Fold("What each stage does", [Table(["stage", "what it makes", "items"], rows, labels=3)]),
+        ],
+    )
+
+
+def provenance(context: Context) -> Section:
+    """Revision, versions, params and hashes."""
+    rows = [["profile", context.params.profile], ["revision", revision()], ["python", platform.python_version()]]
+    for package in PACKAGES:
+        try:
+            rows.append([package, version(package)])
+        except PackageNotFoundError:
+            continue
+    blocks: list[Block] = [Table(["", ""], rows, labels=2)]
+    if PARAMS_FILE.exists():
+        blocks.append(Fold(str(PARAMS_FILE), [Text(PARAMS_FILE.read_text())]))
+    blocks.append(Fold("Artefacts and their hashes", [_artefacts()]))
+    return Section("provenance", "Provenance", "What produced all this, so that it can be made again.", blocks)
+
+
+def _artefacts() -> Block:
+    if LOCK_FILE.exists():
+        stages: dict[str, Any] = yaml.safe_load(LOCK_FILE.read_text()).get("stages", {})
+        rows = [
+            [stage, out["path"], str(out.get("md5", "-")), f"{out.get('size', 0):,}"]
+            for stage, entry in sorted(stages.items())
+            for out in entry.get("outs", [])
+        ]
+        return Table(["stage", "artefact", "md5", "bytes"], rows, "From dvc.lock", labels=3)
+    folders = [Path("data/sets"), Path("data/results"), layout.DETECTOR, layout.TEACHERS, Path("models/final")]
+    files = sorted(path for folder in folders if folder.exists() for path in folder.rglob("*") if path.is_file())
+    rows = [[str(path), file_hash(path), f"{path.stat().st_size:,}"] for path in files]
+    return Table(["artefact", "md5", "bytes"], rows, "No dvc.lock here: hashes of the files as they lie", labels=2)

@@ -1,0 +1,124 @@
+"""How the models were trained, and on what data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from pipeline import layout
+from pipeline.report.blocks import Block, Figure, Fold, MissingArtefact, Note, Section, Table
+from pipeline.report.charts import bar_chart, line_chart
+from pipeline.report.context import Context, count_text
+
+
+def training(context: Context) -> Section:
+    """Loss and validation curves of every model."""
+    runs: list[tuple[str, str | None, str]] = [("train_detector", None, "Person detector")]
+    runs += [("train_teachers", name, f"Teacher {name}") for name in context.params.train_teachers.models]
+    for strategy in context.strategies:
+        runs += [("train_joint", strategy, f"Training on Phi, {strategy}")]
+        runs += [("fine_tune", strategy, f"Fine-tuning on Theta, {strategy}")]
+    blocks: list[Block] = []
+    for stage, item, title in runs:
+        try:
+            blocks.append(Fold(title, _curves(context.curves(stage, item)), open=stage == "train_joint"))
+        except MissingArtefact as missing:
+            blocks.append(Note(f"{title}: {missing}", missing=True))
+    return Section("training", "Training", "Loss and validation figures by epoch, as `dvc plots` has them.", blocks)
+
+
+def _curves(curves: pd.DataFrame) -> list[Block]:
+    x = curves.columns[0]
+    groups = {"loss": [c for c in curves.columns if "loss" in c]}
+    groups["validation"] = [c for c in curves.columns if c.startswith("val")]
+    blocks: list[Block] = []
+    for label, columns in groups.items():
+        series = {}
+        for column in columns:
+            known = curves[[x, column]].dropna()
+            if len(known):
+                series[column.replace("_", " ")] = (known[x].tolist(), known[column].tolist())
+        if len(series) > 1 and label == "loss":  # the main loss is the loss where there is no auxiliary decoder
+            first = next(iter(series.values()))
+            series = {name: points for i, (name, points) in enumerate(series.items()) if i == 0 or points != first}
+        if series:
+            blocks.append(Figure(line_chart(series, x, label), f"{label} by {x}"))
+    return blocks
+
+
+def data(context: Context) -> Section:
+    """Annotation statistics of every source (Figure 1), and the rows of every training set."""
+    blocks: list[Block] = []
+    figures: dict[str, dict[str, Any]] = {}
+    for source in context.params.data.sources:
+        try:
+            figures[source] = context.metrics("ingest", source)
+        except MissingArtefact as missing:
+            blocks.append(Note(str(missing), missing=True))
+    if figures:
+        blocks.append(_sources(context, figures))
+    for source, found in figures.items():
+        if found.get("people"):
+            blocks.append(
+                Fold(f"Annotations of {source}", _statistics(found), open=source == context.params.data.labelled)
+            )
+    blocks += _training_sets(context)
+    return Section(
+        "data", "Data", "What the sources hold, as read and checked, and what the models were trained on.", blocks
+    )
+
+
+def _sources(context: Context, figures: dict[str, dict[str, Any]]) -> Table:
+    keys = ("images", "people", "people_with_keypoints", "keypoints", "crowds")
+    rows = []
+    for source, found in figures.items():
+        bad = sum(found.get("quarantined", {}).values())
+        kind = context.params.data.sources[source].format
+        rows.append([source, kind, *(count_text(found.get(key, 0)) for key in keys), count_text(bad)])
+    return Table(["source", "format", *(key.replace("_", " ") for key in keys), "set aside"], rows, labels=2)
+
+
+def _statistics(found: dict[str, Any]) -> list[Block]:
+    blocks: list[Block] = []
+    labelled: Sequence[int] = found.get("keypoints_per_person", [])
+    if labelled:
+        people = sum(labelled) or 1
+        chart = bar_chart(
+            [str(i) for i in range(len(labelled))],
+            {"people": [100 * count / people for count in labelled]},
+            "% of people",
+            x_label="labelled keypoints",
+        )
+        blocks.append(Figure(chart, "People by number of labelled keypoints (Figure 1a)"))
+    by_keypoint: dict[str, dict[str, int]] = found.get("by_keypoint", {})
+    if by_keypoint:
+        states = ("visible", "occluded", "unlabelled")
+        series = {
+            state: [100 * counts[state] / max(sum(counts.values()), 1) for counts in by_keypoint.values()]
+            for state in states
+        }
+        labels = [name.replace("left_", "l. ").replace("right_", "r. ").replace("_", " ") for name in by_keypoint]
+        blocks.append(Figure(bar_chart(labels, series, "% of people with keypoints"), "Visibility (Figure 1b)"))
+    return blocks
+
+
+def _training_sets(context: Context) -> list[Block]:
+    rows = []
+    for strategy in context.strategies:
+        for phase, name in (("train", "Phi"), ("fine_tune", "Theta")):
+            path = layout.training_set(strategy, phase)
+            if not path.exists():
+                return [Note(str(MissingArtefact(path, f"compose_sets@{strategy}")), missing=True)]
+            table = context.table(path, "instances", "compose_sets")
+            kinds = table["kind"].value_counts().to_pylist()
+            counts = {entry["values"]: entry["counts"] for entry in kinds}
+            sources = table["source"].value_counts().to_pylist()
+            words = ", ".join(
+                f"{e['values']} {count_text(e['counts'])}" for e in sorted(sources, key=lambda e: e["values"])
+            )
+            per_kind = [count_text(counts.get(kind, 0)) for kind in ("labelled", "pseudo", "hard_negative")]
+            rows.append([strategy, name, words, count_text(table.num_rows), *per_kind])
+    header = ["strategy", "set", "rows by source", "rows", "labelled", "pseudo", "hard negative"]
+    return [Table(header, rows, "Training sets: the concatenation of a strategy's letters (Eq 10)", labels=3)]
