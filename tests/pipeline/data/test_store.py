@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from pipeline.data import packed, training_batches
+from pipeline.params import Augmentation
+from tests.pipeline.data.people import blob, centroid, noise_people, people_table
+
+ALL = Augmentation(rotation=40.0, scale=0.3, flip=0.5, half_body=0.5, half_body_keypoints=8)
+SETTINGS = {"input_size": (96, 72), "padding": 1.25, "augmentation": ALL}
+
+
+def test_samples_are_those_of_the_images(tmp_path: Path):
+    table = noise_people(tmp_path, 20)
+    store = packed(table, tmp_path / "crops", **SETTINGS)
+    for epoch in range(3):
+        settings = SETTINGS | {"batch_size": 20, "seed": 0, "epoch": epoch}
+        (direct,) = training_batches(table, **settings)
+        (stored,) = training_batches(table, **settings, store=store)
+        assert torch.equal(direct.transforms, stored.transforms)
+        assert torch.equal(direct.keypoints, stored.keypoints)
+        difference = (direct.images.float() - stored.images.float()).abs()
+        assert difference.mean() < 3  # a second JPEG compression
+        shown = (direct.images > 0).any(1) == (stored.images > 0).any(1)
+        assert shown.float().mean() > 0.999  # nothing that a sample shows is missing from the store
+
+
+def test_keypoints_follow_the_stored_image(tmp_path: Path):
+    random = np.random.default_rng(0)
+    size, names, keypoints = 900, [], np.zeros((16, 17, 3))
+    for i in range(16):
+        x, y = random.uniform(0.45 * size, 0.55 * size, 2)
+        names.append(f"{i}.png")
+        cv2.imwrite(str(tmp_path / names[-1]), blob(size, size, x, y, 24))
+        keypoints[i, i] = x, y, 2
+    table = people_table(tmp_path, names, np.tile([290.0, 250, 330, 400], (16, 1)), keypoints)
+    store = packed(table, tmp_path / "crops", **SETTINGS)
+    assert (store.scales < 0.6).all()  # large people are stored small
+    (batch,) = training_batches(table, **SETTINGS, batch_size=16, seed=0, epoch=0, store=store)
+    for i in range(16):
+        (k,) = batch.present[i].nonzero().flatten().tolist()
+        found = centroid(batch.images[i].permute(1, 2, 0).numpy())
+        assert np.abs(np.array(found) - batch.keypoints[i, k].numpy()).max() < 0.02
+
+
+def test_a_store_is_made_once(tmp_path: Path):
+    table = noise_people(tmp_path, 4)
+    one = packed(table, tmp_path / "crops", **SETTINGS)
+    written = one.path.stat().st_mtime_ns
+    assert packed(table, tmp_path / "crops", **SETTINGS).path.stat().st_mtime_ns == written
+    other = packed(table, tmp_path / "crops", **(SETTINGS | {"input_size": (128, 96)}))
+    assert other.path != one.path
+    spread = packed(table, tmp_path / "others", **SETTINGS, workers=2)
+    assert spread.path.read_bytes() == one.path.read_bytes()
