@@ -155,7 +155,7 @@ def pseudo_labels(params: Params, people: pa.Table, poses: RawPoses, teachers: l
         "kind": ["pseudo"] * rows.num_rows,
         "area": box[:, 2] * box[:, 3],
         "iscrowd": np.zeros(rows.num_rows, bool),
-        "keypoints": triples.reshape(rows.num_rows, -1).astype(np.float32),
+        "keypoints": triples.reshape(rows.num_rows, 3 * triples.shape[1]).astype(np.float32),
         "supervised": sure,
         "keypoint_scores": scores.astype(np.float32),
         "teacher": [" ".join(teachers)] * rows.num_rows,
