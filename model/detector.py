@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -147,11 +148,19 @@ class PersonDetector(FasterRCNN):
             self.roi_heads.mask_predictor = MaskRCNNPredictor(width, width, PERSON + 1)
         self.spec = spec
 
-    def for_boxes(self, score_threshold: float, nms_threshold: float) -> PersonDetector:
-        """This detector, in evaluation mode and without its mask head, for boxes at or above these thresholds."""
-        self.roi_heads.mask_roi_pool = self.roi_heads.mask_head = self.roi_heads.mask_predictor = None
-        self.set_thresholds(score_threshold, nms_threshold)
-        return self.eval()
+    @contextmanager
+    def boxes_only(self) -> Iterator[None]:
+        """Inside, the mask head is left out: boxes cost less without the masks that nobody asked for."""
+        mask_roi_pool = self.roi_heads.mask_roi_pool
+        self.drop_masks()
+        try:
+            yield
+        finally:
+            self.roi_heads.mask_roi_pool = mask_roi_pool
+
+    def drop_masks(self) -> None:
+        """From now on there are boxes alone."""
+        self.roi_heads.mask_roi_pool = None  # what torchvision looks at
 
     def set_thresholds(self, score: float, nms: float) -> None:
         """Boxes leave the detector that score above `score` and overlap no better one by more than `nms`."""

@@ -1,0 +1,1 @@
+"""The person detector: training it, running it, measuring it, and mining its mistakes."""

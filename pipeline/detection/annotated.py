@@ -1,0 +1,174 @@
+"""What the detector learns from: images, and the boxes and masks of their people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pycocotools import mask as coco_mask
+from torch import Tensor
+
+from model.detector import PERSON
+from pipeline import layout
+from pipeline.data.feed import Feed
+from pipeline.data.order import epoch_rows
+from pipeline.images import ImageReader
+from pipeline.tables import read_table, table_info, to_numpy
+
+Target = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class AnnotatedImages:
+    """Images with at least one person; crowds are left out, as in torchvision's reference.
+
+    `boxes` [N, 4] are x1, y1, x2, y2 in image pixels, those of image i from `edges[i]` to `edges[i + 1]`; `outlines`
+    are the people's segmentations as COCO's JSON, None without masks.
+    """
+
+    ids: list[str]
+    paths: list[str]
+    portrait: np.ndarray  # [images] bool: higher than wide
+    edges: np.ndarray  # [images + 1]
+    boxes: np.ndarray
+    outlines: list[str] | None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def read_annotated(source: str, masks: bool) -> AnnotatedImages:
+    """The annotated images of a source's tables.
+
+    ValueError when there are none, or when masks are asked for and people have none.
+    """
+    people = read_table(layout.instances(source), "instances", ["instance_id", "image_id", "bbox", "iscrowd"])
+    images = read_table(layout.images(source), "images")
+    sizes = np.stack([to_numpy(images, "width"), to_numpy(images, "height")], 1)
+    ids = images["image_id"].to_pylist()
+    position = {name: i for i, name in enumerate(ids)}
+    where = np.asarray([position[name] for name in people["image_id"].to_pylist()], np.int64)
+    boxes = to_numpy(people, "bbox").astype(np.float64)
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
+    corners = np.clip(corners, 0, np.tile(sizes[where], 2))
+    kept = ~to_numpy(people, "iscrowd") & (corners[:, 2:] > corners[:, :2]).all(1)
+    rows = np.flatnonzero(kept)[np.argsort(where[kept], kind="stable")]
+    if not len(rows):
+        raise ValueError(f"{layout.instances(source)}: nobody is annotated (beside crowds); a detector needs people")
+    used, counts = np.unique(where[rows], return_counts=True)
+    root = Path(table_info(images).image_roots[source])
+    names = images["file_name"].to_pylist()
+    return AnnotatedImages(
+        [ids[i] for i in used],
+        [str(root / names[i]) for i in used],
+        sizes[used, 1] > sizes[used, 0],
+        np.concatenate([[0], counts.cumsum()]),
+        corners[rows].astype(np.float32),
+        _outlines(source, [people["instance_id"][int(row)].as_py() for row in rows]) if masks else None,
+    )
+
+
+def _outlines(source: str, people: list[str]) -> list[str]:
+    table = read_table(layout.masks(source), "masks")
+    known: Mapping[str, str] = dict(
+        zip(table["instance_id"].to_pylist(), table["segmentation"].to_pylist(), strict=True)
+    )
+    missing = [name for name in people if name not in known]
+    if missing:
+        raise ValueError(
+            f"{layout.masks(source)}: {len(missing)} of {len(people)} people have no mask, such as {missing[0]}; "
+            "set train_detector.model.masks to false for data without masks"
+        )
+    return [known[name] for name in people]
+
+
+@dataclass
+class DetectorBatch:
+    """Images as uint8 [3, H, W], torchvision's targets, and which images of the set they are."""
+
+    images: list[Tensor]
+    targets: list[Target]
+    rows: np.ndarray
+    data_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes a batch from its number; what workers get."""
+
+    data: AnnotatedImages
+    batches: np.ndarray  # [batches of all processes, batch size] rows of the set
+    flip: float
+    seed: int
+    epoch: int
+    rank: int
+    world_size: int
+
+    def __call__(self, number: int) -> DetectorBatch:
+        batch = number * self.world_size + self.rank
+        rows = self.batches[batch]
+        draws = np.random.default_rng([self.seed, self.epoch, batch, 3]).random(len(rows))
+        reader = ImageReader()
+        made = [self._sample(reader, int(row), draw < self.flip) for row, draw in zip(rows, draws, strict=True)]
+        return DetectorBatch([image for image, _ in made], [target for _, target in made], rows)
+
+    def _sample(self, reader: ImageReader, row: int, flipped: bool) -> tuple[Tensor, Target]:
+        pixels = reader.read(self.data.paths[row])
+        height, width = pixels.shape[:2]
+        first, last = self.data.edges[row], self.data.edges[row + 1]
+        boxes = self.data.boxes[first:last].copy()
+        if flipped:
+            pixels = pixels[:, ::-1]
+            boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
+        target = {"boxes": torch.from_numpy(boxes), "labels": torch.full((len(boxes),), PERSON)}
+        if self.data.outlines is not None:
+            masks = np.stack([rasterised(text, height, width) for text in self.data.outlines[first:last]])
+            target["masks"] = torch.from_numpy(np.ascontiguousarray(masks[:, :, ::-1] if flipped else masks))
+        image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        return image, target
+
+
+def rasterised(segmentation: str, height: int, width: int) -> np.ndarray:
+    """A segmentation in COCO's JSON (polygons or run lengths) as a mask [H, W] of uint8."""
+    outline = json.loads(segmentation)
+    if isinstance(outline, list):
+        runs = coco_mask.merge(coco_mask.frPyObjects(outline, height, width))
+    elif isinstance(outline["counts"], list):
+        runs = coco_mask.frPyObjects(outline, height, width)
+    else:
+        runs = outline
+    mask: np.ndarray = coco_mask.decode(runs)
+    return mask
+
+
+def detector_batches(
+    data: AnnotatedImages,
+    *,
+    batch_size: int,
+    flip: float,
+    seed: int,
+    epoch: int,
+    start_batch: int,
+    workers: int,
+    rank: int = 0,
+    world_size: int = 1,
+) -> Feed[DetectorBatch]:
+    """One epoch in full batches, each of upright or of lying images alone, so that little is padded.
+
+    What a batch holds depends on `seed`, `epoch` and its number alone. ValueError, while iterating, names an image
+    that cannot be read.
+    """
+    together = batch_size * world_size
+    order = epoch_rows(len(data), seed, epoch, None, None)
+    groups = [order[data.portrait[order] == portrait] for portrait in (False, True)]
+    # The last batch of a group is filled from the group's start.
+    batches = np.concatenate(
+        [np.resize(group, (-(-len(group) // together), together)) for group in groups if len(group)]
+    )
+    batches = batches[np.random.default_rng([seed, epoch, 4]).permutation(len(batches))]
+    maker = _Maker(data, batches.reshape(-1, batch_size), flip, seed, epoch, rank, world_size)
+    return Feed(maker, start_batch, len(batches), workers)

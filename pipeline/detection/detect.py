@@ -1,0 +1,107 @@
+"""Running the detector: one image after the other, so that a box never depends on what else is searched."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from model.detector import PERSON, PersonDetector, load_detector
+from pipeline import layout
+from pipeline.artefacts import source_hash, written
+from pipeline.devices import autocast, pick_device
+from pipeline.images import ImageReader
+from pipeline.params import Compute
+
+
+@torch.inference_mode()
+def boxes_in(
+    detector: PersonDetector, paths: Iterable[str | Path], compute: Compute, device: torch.device
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each image file, people's boxes [n, 4] (x, y, w, h in image pixels) and scores [n], the best first.
+
+    The detector is in evaluation mode and its thresholds are set. ValueError names an image that cannot be read.
+    """
+    reader = ImageReader()
+    for path in paths:
+        pixels = torch.from_numpy(reader.read(path)).to(device).permute(2, 0, 1).float() / 255
+        with autocast(compute, device):
+            found = detector([pixels])[0]
+        people = found["labels"] == PERSON
+        corners = found["boxes"][people].float().cpu().numpy()
+        boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
+        whole = (boxes[:, 2:] > 0).all(1)
+        yield boxes[whole], found["scores"][people].float().cpu().numpy()[whole]
+
+
+@dataclass(frozen=True)
+class DetectShard:
+    """Detect people in a range of files; picklable, and the same bytes wherever it runs.
+
+    `digest` is the hash of the detector's folder: what names the shard's file and the model in a worker's memory.
+    """
+
+    folder: Path
+    digest: str
+    files: tuple[str, ...]
+    score_threshold: float
+    nms_threshold: float
+    compute: Compute
+
+    def __call__(self, rows: tuple[int, int]) -> Path:
+        """The shard's file; taken as it is when an earlier, interrupted run has left it whole."""
+        files = self.files[rows[0] : rows[1]]
+        path = layout.STATE / "detect_people" / f"{self._name(files)}.npz"
+        if path.is_file():
+            return path
+        device = pick_device(self.compute.device)
+        detector = _loaded(self.folder, self.digest, str(device), self.score_threshold, self.nms_threshold)
+        found = list(boxes_in(detector, files, self.compute, device))
+        with written(path) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                counts=np.asarray([len(scores) for _, scores in found], np.int64),
+                boxes=np.concatenate([boxes for boxes, _ in found]),
+                scores=np.concatenate([scores for _, scores in found]),
+            )
+        return path
+
+    def _name(self, files: Sequence[str]) -> str:
+        """Of the detector, the settings, the code, and the files as they are on disk now."""
+        try:
+            states = [(file, os.stat(file).st_size, os.stat(file).st_mtime_ns) for file in files]
+        except OSError as error:
+            raise ValueError(f"{error.filename}: cannot be read: {error.strerror}") from None
+        content = [
+            self.digest,
+            self.score_threshold,
+            self.nms_threshold,
+            self.compute.precision,
+            source_hash("model", "pipeline.detection", "pipeline.images"),
+            states,
+        ]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:20]
+
+
+@lru_cache(maxsize=2)  # threads of a worker share it; nothing changes it after loading
+def _loaded(folder: Path, digest: str, device: str, score: float, nms: float) -> PersonDetector:
+    detector = load_detector(folder)
+    detector.drop_masks()
+    detector.set_thresholds(score, nms)
+    return detector.to(device=torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def read_shards(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the shards found, in their order: detections per image [images], boxes [N, 4], scores [N]."""
+    shards = [np.load(path) for path in paths]
+    if not shards:
+        return np.zeros(0, np.int64), np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+    counts, boxes, scores = (np.concatenate([s[name] for s in shards]) for name in ("counts", "boxes", "scores"))
+    return counts, boxes, scores

@@ -1,0 +1,142 @@
+"""The detector's training as a job: from the tables to the finished folder."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from model.detector import DetectorSpec, PersonDetector, build_detector, save_detector
+from pipeline import layout
+from pipeline.artefacts import provenance, read_json, source_hash, write_json, written
+from pipeline.detection.annotated import read_annotated
+from pipeline.detection.average_precision import box_figures
+from pipeline.detection.detect import boxes_in
+from pipeline.detection.trainer import DetectorTrainer
+from pipeline.devices import pick_device
+from pipeline.params import Compute, DetectorTraining
+from pipeline.progress import Progress
+from pipeline.tables import read_table, table_info
+from pipeline.training import distributed
+from pipeline.training.state import RunState, fingerprint
+
+STAGE = "train_detector"
+_VALIDATION_SCORE, _VALIDATION_NMS = 0.05, 0.5  # torchvision's; AP changes little below
+
+
+@dataclass(frozen=True)
+class DetectorJob:
+    """Train on source `labelled`, measure on source `validation`."""
+
+    training: DetectorTraining
+    compute: Compute
+    labelled: str
+    validation: str
+
+    def settings(self) -> dict[str, Any]:
+        """What the result depends on, beside the inputs. How fast it is computed is not part of it."""
+        return {
+            "training": self.training.model_dump(),
+            "precision": self.compute.precision,
+            "processes": self.compute.processes,
+            "labelled": self.labelled,
+            "validation": self.validation,
+        }
+
+    def inputs(self) -> dict[str, Path]:
+        """The files that decide the result. The images stand behind their tables."""
+        tables = [layout.images, layout.instances, *([layout.masks] if self.training.model.masks else [])]
+        files = {f"labelled {table.__name__}": table(self.labelled) for table in tables}
+        files |= {f"validation {table.__name__}": table(self.validation) for table in tables[:2]}
+        if Path(self.training.model.weights).is_file():
+            files["weights"] = Path(self.training.model.weights)
+        return files
+
+
+def run_job(job: DetectorJob, progress: Progress) -> dict[str, Any]:
+    """Train (or find the finished run of the same fingerprint), write the detector's folder, curves and figures."""
+    settings = job.settings() | {"code": source_hash("pipeline.detection")}
+    state = RunState(STAGE, fingerprint(settings, job.inputs()))
+    if state.final.is_dir():
+        progress.say(f"{STAGE}: already trained with these params, inputs and code; taking that detector")
+    elif job.compute.processes > 1 and distributed.world_size() == 1:
+        distributed.launch(_train_in_group, (job, state), job.compute.processes)
+    else:
+        _train(job, state, progress)
+    return _publish(state) if distributed.rank() == 0 else {}
+
+
+def _train_in_group(job: DetectorJob, state: RunState) -> None:
+    _train(job, state, Progress())
+
+
+def _train(job: DetectorJob, state: RunState, progress: Progress) -> None:
+    device = pick_device(job.compute.device)
+    if device.type == "cuda" and distributed.world_size() > 1:
+        device = pick_device(f"cuda:{distributed.local_rank()}")
+    with distributed.process_group(device):
+        with progress.task("load"):
+            data = read_annotated(job.labelled, job.training.model.masks)
+            torch.manual_seed(job.training.seed)
+            detector = build_detector(DetectorSpec(**job.training.model.model_dump()))
+
+        def validated(candidate: PersonDetector) -> dict[str, float]:
+            return validation_figures(candidate, job.validation, job.compute, device, progress)
+
+        trainer = DetectorTrainer(detector, data, job.training, job.compute, device, state, progress, validated)
+        curves = trainer.run()
+        if distributed.rank() == 0:
+            _finish(job, state, detector, curves)
+
+
+def validation_figures(
+    detector: PersonDetector, source: str, compute: Compute, device: torch.device, progress: Progress
+) -> dict[str, float]:
+    """COCO's box figures of people on a source with annotated boxes, and the detections per image."""
+    images = read_table(layout.images(source), "images")
+    people = read_table(layout.instances(source), "instances", ["image_id", "bbox", "area", "iscrowd"])
+    ids = images["image_id"].to_pylist()
+    root = Path(table_info(images).image_roots[source])
+    files = [root / name for name in images["file_name"].to_pylist()]
+    was_training = detector.training
+    detector.eval()
+    detector.set_thresholds(_VALIDATION_SCORE, _VALIDATION_NMS)
+    with detector.boxes_only():
+        searched = boxes_in(detector, files, compute, device)
+        found = list(progress.track(searched, total=len(files), description=f"validate on {source}", unit="image"))
+    detector.train(was_training)
+    counts = [len(scores) for _, scores in found]
+    boxes, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return box_figures(ids, people, np.repeat(ids, counts).tolist(), boxes, scores)
+
+
+def _finish(job: DetectorJob, state: RunState, detector: PersonDetector, curves: list[dict[str, float]]) -> None:
+    card = {
+        "trained_on": job.labelled,
+        "trained_by": {"stage": STAGE, **provenance(job.settings(), job.inputs().values())},
+        "figures": curves[-1],
+    }
+    with written(state.final) as temporary:
+        save_detector(detector, temporary, card)
+        pd.DataFrame(curves).to_csv(temporary / "curves.csv", index=False, float_format="%.8g")
+        write_json(temporary / "figures.json", curves[-1])
+    (state.folder / "state.pt").unlink(missing_ok=True)
+    state.prune()
+
+
+def _publish(state: RunState) -> dict[str, Any]:
+    """Copy the finished run to where DVC expects it."""
+    with written(layout.DETECTOR) as temporary:
+        temporary.mkdir(parents=True)
+        for name in ("model.safetensors", "card.json"):
+            shutil.copyfile(state.final / name, temporary / name)
+    with written(layout.curves(STAGE)) as temporary:
+        shutil.copyfile(state.final / "curves.csv", temporary)
+    figures: dict[str, Any] = read_json(state.final / "figures.json")
+    write_json(layout.metrics(STAGE), figures)
+    return figures
