@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup, escape
 
-WIDTH, HEIGHT = 640, 260
-LEFT, RIGHT, TOP, BOTTOM = 56, 16, 16, 44
+WIDTH, HEIGHT = 520, 250
+LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 46
+WIDEST_BAR = 90
 
 
 def line_chart(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str) -> Markup:
@@ -35,14 +36,15 @@ def bar_chart(
     totals = [sum(values[i] for values in series.values()) for i in range(len(labels))]
     vertical = _Axis.of(totals or [1], HEIGHT - BOTTOM, TOP, from_zero=True)
     slot = (WIDTH - LEFT - RIGHT) / max(len(labels), 1)
+    side = max(slot * 0.12, (slot - WIDEST_BAR) / 2)
     parts = [*_frame(None, vertical, x_label, y_label)]
     for i, label in enumerate(labels):
-        x, base = LEFT + i * slot + slot * 0.12, 0.0
+        x, base = LEFT + i * slot + side, 0.0
         for number, (name, values) in enumerate(series.items()):
             top, bottom = vertical(base + values[i]), vertical(base)
             title = f"<title>{escape(label)}, {escape(name)}: {values[i]:g}</title>"
             parts.append(
-                f'<rect class="bar c{number % 8}" x="{x:.1f}" y="{top:.1f}" width="{slot * 0.76:.1f}" '
+                f'<rect class="bar c{number % 8}" x="{x:.1f}" y="{top:.1f}" width="{slot - 2 * side:.1f}" '
                 f'height="{max(bottom - top, 0):.1f}">{title}</rect>'
             )
             base += values[i]
@@ -90,6 +92,8 @@ class _Axis:
             high = low + 1
         step = 10 ** math.floor(math.log10((high - low) / 4))
         step *= next(factor for factor in (1, 2, 2.5, 5, 10) if (high - low) / (step * factor) <= 5)
+        if all(value == int(value) for value in finite):
+            step = max(math.ceil(step), 1)
         first = math.ceil(low / step - 1e-9)
         last = math.ceil(high / step - 1e-9) if from_zero else math.floor(high / step + 1e-9)
         ticks = [i * step for i in range(first, last + 1)]

@@ -77,6 +77,11 @@ def image_path(table: pa.Table, row: int) -> Path:
     return Path(table_info(table).image_roots[source]) / name
 
 
+def short(keypoint: str) -> str:
+    """`left_ankle` as `l ankle`."""
+    return keypoint.replace("left_", "l ").replace("right_", "r ").replace("_", " ")
+
+
 def percent(value: float | None) -> str:
     """0.4321 as 43.2; a dash where there is nothing."""
     return "-" if value is None else f"{100 * value:.1f}"

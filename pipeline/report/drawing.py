@@ -16,7 +16,8 @@ from pipeline.keypoints import KeypointSet
 from pipeline.report.blocks import Picture
 
 LEFT, RIGHT, MIDDLE = (235, 87, 87), (66, 133, 244), (250, 204, 21)  # as the paper's figures: red, blue, yellow
-TRUTH, BOX, OFF = (255, 255, 255), (34, 197, 94), (249, 115, 22)
+TRUTH, BOX, OUTSIDE = (255, 255, 255), (34, 197, 94), (52, 58, 66)
+REGION = 0.8  # width by height of the regions that `around` gives, so that they line up in a gallery
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,11 @@ class Scene:
 def picture(scene: Scene, keypoints: KeypointSet, caption: str, height: int = 240) -> Picture:
     """Draw a scene `height` pixels high. ValueError names an image that cannot be read."""
     image = ImageReader().read(scene.path).copy()
-    x, y, w, h = _inside(scene.region, image)
-    part = image[y : y + h, x : x + w]
-    scale = height / h
-    if w * scale > 2.2 * height:  # very wide regions get as wide as two pictures
-        scale = 2.2 * height / w
-    size = (max(round(w * scale), 1), max(round(h * scale), 1))
+    region = np.array([0, 0, image.shape[1], image.shape[0]]) if scene.region is None else scene.region
+    x, y, w, h = (round(float(value)) for value in region)
+    part = _with_surroundings(image, x, y, max(w, 1), max(h, 1))
+    scale = height / part.shape[0]
+    size = (max(round(part.shape[1] * scale), 1), height)
     drawn = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     drawn = np.ascontiguousarray(drawn)
     for box in scene.boxes:
@@ -64,11 +64,12 @@ def data_uri(image: np.ndarray, quality: int = 82) -> str:
 
 
 def around(boxes: Sequence[np.ndarray], margin: float = 0.25) -> np.ndarray:
-    """A region (x, y, w, h) that holds all boxes and `margin` of their longer side around them."""
+    """A region (x, y, w, h) of the shape `REGION` with all boxes and `margin` of their longer side around them."""
     corners = np.array([[*box[:2], *(box[:2] + box[2:])] for box in boxes], float)
     low, high = corners[:, :2].min(0), corners[:, 2:].max(0)
-    space = margin * (high - low).max()
-    return np.concatenate([low - space, high - low + 2 * space])
+    size = high - low + 2 * margin * (high - low).max()
+    size = np.maximum(size, [size[1] * REGION, size[0] / REGION])
+    return np.concatenate([(low + high) / 2 - size / 2, size])
 
 
 def colour_of(name: str) -> tuple[int, int, int]:
@@ -95,11 +96,11 @@ def draw_skeleton(
         cv2.circle(image, places[k].tolist(), 3, colour_of(keypoints.names[k]), -1, cv2.LINE_AA)
 
 
-def _inside(region: np.ndarray | None, image: np.ndarray) -> tuple[int, int, int, int]:
+def _with_surroundings(image: np.ndarray, x: int, y: int, w: int, h: int) -> np.ndarray:
+    """The region of an image; what lies outside the image is grey."""
+    part = np.full((h, w, 3), OUTSIDE, np.uint8)
     height, width = image.shape[:2]
-    if region is None:
-        return 0, 0, width, height
-    low = np.clip(np.floor(region[:2]), 0, [width - 1, height - 1])
-    high = np.clip(np.ceil(region[:2] + region[2:]), low + 1, [width, height])
-    x, y, right, bottom = (int(value) for value in (*low, *high))
-    return x, y, right - x, bottom - y
+    top, left, bottom, right = max(y, 0), max(x, 0), min(y + h, height), min(x + w, width)
+    if bottom > top and right > left:
+        part[top - y : bottom - y, left - x : right - x] = image[top:bottom, left:right]
+    return part

@@ -49,13 +49,16 @@ def features(context: Context) -> Section:
     names = keypoint_set(people).names
     blocks: list[Block] = []
     for person in range(len(crops)):
-        whole = _maps(model.network, crops[person : person + 1], _every_part)
-        blocks.append(Gallery(whole, f"Person {person + 1}: what each part of the mixers sees (Figure 12)"))
-        masked = []
+        whole = _pose(model, crops[person : person + 1], "the crop")
+        maps = _maps(model.network, crops[person : person + 1], _every_part)
+        blocks.append(Gallery([whole], f"Person {person + 1}: what each part of the mixers sees (Figure 12)"))
+        levels = sorted({picture.caption.split(" · ")[0] for picture in maps})
+        blocks += [Gallery([picture for picture in maps if picture.caption.startswith(level)]) for level in levels]
+        masked: list[Block] = []
         for title, hidden in _hidden(crops[person], points[person], names):
             shown = _pose(model, hidden[None], title)
-            masked += [shown, *_maps(model.network, hidden[None], _outputs_only)]
-        blocks.append(Fold(f"Person {person + 1} with parts masked out (Figures 13 and 14)", [Gallery(masked)]))
+            masked.append(Gallery([shown, *_maps(model.network, hidden[None], _outputs_only)]))
+        blocks.append(Fold(f"Person {person + 1} with parts masked out (Figures 13 and 14)", masked))
     return Section("features", "Feature maps", introduction, blocks)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline import layout
 from pipeline.report.blocks import Block, Card, Cards, Figure, Gallery, MissingArtefact, Note, Section, Table
 from pipeline.report.charts import bar_chart, histogram
-from pipeline.report.context import Context, count_text, image_path, percent
+from pipeline.report.context import Context, count_text, image_path, percent, short
 from pipeline.report.drawing import Scene, Skeleton, around, picture
 from pipeline.tables import to_numpy
 
@@ -64,7 +64,7 @@ def pseudo_labels(context: Context) -> Section:
         figures = context.metrics("pseudo_label", source)
         blocks += [Cards(_pseudo_cards(figures)), *_pseudo_charts(context, source, figures)]
         boxes = to_numpy(table, "bbox").astype(float)
-        triples = to_numpy(table, "keypoints").reshape(table.num_rows, -1, 3)
+        triples = to_numpy(table, "keypoints").reshape(table.num_rows, len(context.keypoints), 3)
         scores = to_numpy(table, "score")
         pictures = [
             picture(
@@ -141,13 +141,13 @@ def annotate_next(context: Context) -> Section:
         by_keypoint = figures["disagreement_by_keypoint"]
         names = sorted(by_keypoint, key=by_keypoint.get, reverse=True)
         values = [100 * by_keypoint[name] for name in names]
-        labels = [name.replace("_", " ") for name in names]
+        labels = [short(name) for name in names]
         chart = bar_chart(labels, {"disagreement": values}, "% of the person's size")
         blocks.append(Figure(chart, f"{source}: how far apart the teachers put each keypoint (RMS)"))
         blocks.append(_candidates(context, source, figures))
     return Section(
         "annotate-next",
-        "What to annotate next",
+        "Annotate next",
         "People on whom the teachers disagree most, and the keypoint they disagree about. Labels for these teach the "
         "models most (section 6.5).",
         blocks or [Note("pseudo_label.sources is empty: there are no teachers to disagree.")],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pipeline.params import Params
 from pipeline.progress import Progress
@@ -27,7 +28,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Context], Section]]] = {
     "paper": ("Beside the paper", paper_tables),
     "hard-negatives": ("Hard negatives", hard_negatives),
     "pseudo-labels": ("Pseudo-labels", pseudo_labels),
-    "annotate-next": ("What to annotate next", annotate_next),
+    "annotate-next": ("Annotate next", annotate_next),
     "features": ("Feature maps", features),
     "training": ("Training", training),
     "data": ("Data", data),
@@ -48,6 +49,7 @@ def make_page(params: Params, progress: Progress) -> tuple[str, dict[str, int]]:
                 sections.append(Section(name, title, "", [Note(f"{missing}.", missing=True)]))
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
     environment.trim_blocks = environment.lstrip_blocks = True
+    environment.filters["code"] = lambda text: Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
     page = environment.get_template("page.html").render(
         title=params.report.title,
         profile=params.profile,

@@ -11,7 +11,7 @@ from pipeline.evaluation.people import Poses, Truth, read_poses, read_truth
 from pipeline.evaluation.sets import mirror_of
 from pipeline.keypoints import KeypointSet
 from pipeline.report.blocks import Block, Gallery, Note, Picture, Section
-from pipeline.report.context import Context, image_path
+from pipeline.report.context import Context, image_path, short
 from pipeline.report.drawing import Scene, Skeleton, around, picture
 from pipeline.tables import keypoint_set, to_numpy
 
@@ -39,13 +39,13 @@ def predictions(context: Context) -> Section:
 
 def _sample(context: Context, poses: pa.Table, image: str) -> Picture:
     rows = np.flatnonzero(np.asarray(poses["image_id"].to_pylist()) == image)
-    triples = to_numpy(poses, "keypoints")[rows].reshape(len(rows), -1, 3)
+    triples = to_numpy(poses, "keypoints")[rows].reshape(len(rows), len(context.keypoints), 3)
     sure = to_numpy(poses, "score")[rows] >= SHOWN_SCORE
     least = context.params.evaluate.postprocessing.keypoint_score_threshold
     skeletons = [Skeleton(t[:, :2], t[:, 2] >= least) for t in triples[sure]]
     path = image_path(poses, int(rows[0]))
     people = "1 person" if sure.sum() == 1 else f"{sure.sum()} people"
-    return picture(Scene(path, skeletons=skeletons), context.keypoints, f"{path.name}: {people}")
+    return picture(Scene(path, skeletons=skeletons), context.keypoints, f"{path.name}: {people}", height=262)
 
 
 def worst_errors(context: Context) -> Section:
@@ -86,7 +86,7 @@ def _error(
     reasons: dict[str, list[str]] = {}
     for k, reason in enumerate(found.reason[n]):
         if REASONS[reason] in ("miss", "swap", "inversion", "jitter"):
-            reasons.setdefault(REASONS[reason], []).append(truth.names[k].replace("_", " "))
+            reasons.setdefault(REASONS[reason], []).append(short(truth.names[k]))
     text = "; ".join(f"{reason}: {', '.join(names)}" for reason, names in sorted(reasons.items()))
     path = image_path(instances, int(truth.row[person]))
     places = [keypoints.index(name) for name in truth.names]

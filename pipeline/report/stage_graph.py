@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 import yaml
 from markupsafe import Markup, escape
 
-BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y = 168, 46, 22, 34
+BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, LANE = 168, 46, 22, 36, 10
 
 
 @dataclass(frozen=True)
@@ -68,18 +69,17 @@ def _touch(reads: set[str], made: set[str]) -> bool:
 
 
 def draw(stages: list[Stage]) -> Markup:
-    """The graph from top to bottom, each stage below all that it reads from."""
+    """The graph from top to bottom; an edge past other stages has a lane of its own between them."""
     by_name = {stage.name: stage for stage in stages}
     direct = {stage.name: _direct_parents(stage, by_name) for stage in stages}
-    place = _places(stages, direct)
-    width = max(x for x, _ in place.values()) + BOX_WIDTH + 8
-    height = max(y for _, y in place.values()) + BOX_HEIGHT + 8
-    parts = [
-        _edge(place[parent], place[stage.name], f"{parent} {stage.name}")
-        for stage in stages
-        for parent in direct[stage.name]
-    ]
-    parts += [_box(stage, *place[stage.name]) for stage in stages]
+    rows, chains = _rows(stages, direct)
+    centre = _centres(rows, chains)
+    left = min(centre[node] - _width(node) / 2 for row in rows for node in row) - 6
+    width = max(centre[node] + _width(node) / 2 for row in rows for node in row) - left + 6
+    height = len(rows) * (BOX_HEIGHT + GAP_Y) - GAP_Y + 12
+    top = {node: 6 + number * (BOX_HEIGHT + GAP_Y) for number, row in enumerate(rows) for node in row}
+    parts = [_edge([(centre[node] - left, top[node], node in by_name) for node in chain]) for chain in chains]
+    parts += [_box(stage, centre[stage.name] - left - BOX_WIDTH / 2, top[stage.name]) for stage in stages]
     return Markup(  # every text is escaped where it is put in
         f'<svg class="graph" viewBox="0 0 {width:.0f} {height:.0f}" style="min-width:{width * 0.82:.0f}px" role="img" '
         f'aria-label="Stage graph">{"".join(parts)}</svg>'
@@ -98,39 +98,77 @@ def _direct_parents(stage: Stage, by_name: Mapping[str, Stage]) -> list[str]:
     return [p for p in stage.parents if not any(p in ancestors(other) for other in stage.parents if other != p)]
 
 
-def _places(stages: list[Stage], direct: Mapping[str, list[str]]) -> dict[str, tuple[float, float]]:
-    """Upper left corners: layer by longest path from the start, within a layer by the parents' mean place."""
-    layer: dict[str, int] = {}
+def _rows(stages: list[Stage], direct: Mapping[str, list[str]]) -> tuple[list[list[str]], list[list[str]]]:
+    """Stages by row, each just above the first that reads it, and every edge as a chain through the rows between.
 
-    def depth(name: str) -> int:
-        if name not in layer:
-            layer[name] = 1 + max((depth(parent) for parent in direct[name]), default=-1)
-        return layer[name]
+    Where an edge passes a row it has a lane there, a node with a name of its own (`parent>child`).
+    """
+    children = {stage.name: [other for other in direct if stage.name in direct[other]] for stage in stages}
+    height: dict[str, int] = {}
 
-    layers: dict[int, list[str]] = {}
+    def rows_below(name: str) -> int:
+        if name not in height:
+            height[name] = 1 + max((rows_below(child) for child in children[name]), default=-1)
+        return height[name]
+
+    tallest = max(rows_below(stage.name) for stage in stages)
+    rows: list[list[str]] = [[] for _ in range(tallest + 1)]
     for stage in stages:
-        layers.setdefault(depth(stage.name), []).append(stage.name)
-    widest = max(len(names) for names in layers.values())
-    total = widest * (BOX_WIDTH + GAP_X) - GAP_X
-    place: dict[str, tuple[float, float]] = {}
-    for number in sorted(layers):
-        names = layers[number]
-        centre = {n: sum(place[p][0] for p in direct[n]) / len(direct[n]) if direct[n] else total / 2 for n in names}
-        names.sort(key=lambda n: centre[n])
-        left = (total - len(names) * (BOX_WIDTH + GAP_X) + GAP_X) / 2
-        for i, name in enumerate(names):
-            place[name] = (4 + left + i * (BOX_WIDTH + GAP_X), 4 + number * (BOX_HEIGHT + GAP_Y))
-    return place
+        rows[tallest - height[stage.name]].append(stage.name)
+    chains = []
+    for child, parents in direct.items():
+        for parent in parents:
+            between = range(tallest - height[parent] + 1, tallest - height[child])
+            lanes = [f"{parent}>{child}>{number}" for number in between]
+            for number, lane in zip(between, lanes, strict=True):
+                rows[number].append(lane)
+            chains.append([parent, *lanes, child])
+    return rows, chains
 
 
-def _edge(start: tuple[float, float], end: tuple[float, float], title: str) -> str:
-    x1, y1 = start[0] + BOX_WIDTH / 2, start[1] + BOX_HEIGHT
-    x2, y2 = end[0] + BOX_WIDTH / 2, end[1]
-    bend = max((y2 - y1) / 2, GAP_Y / 2)
-    return (
-        f'<path class="edge" d="M{x1:.0f},{y1:.0f} C{x1:.0f},{y1 + bend:.0f} {x2:.0f},{y2 - bend:.0f} '
-        f'{x2:.0f},{y2:.0f}"><title>{escape(title)}</title></path>'
-    )
+def _width(node: str) -> float:
+    return LANE if ">" in node else BOX_WIDTH
+
+
+def _centres(rows: list[list[str]], chains: list[list[str]]) -> dict[str, float]:
+    """Horizontal centres: in its row, a node goes by the mean place of its neighbours above, then of those below."""
+    above: dict[str, list[str]] = {}
+    below: dict[str, list[str]] = {}
+    for chain in chains:
+        for upper, lower in itertools.pairwise(chain):
+            above.setdefault(lower, []).append(upper)
+            below.setdefault(upper, []).append(lower)
+    centre: dict[str, float] = {}
+    for row in rows:
+        _spread(row, centre)
+    for neighbours, order in ((above, rows), (below, rows[::-1]), (above, rows)):
+        for row in order:
+            wanted = {
+                node: sum(centre[n] for n in neighbours[node]) / len(neighbours[node])
+                for node in row
+                if node in neighbours
+            }
+            row.sort(key=lambda node: wanted.get(node, centre[node]))
+            _spread(row, centre)
+    return centre
+
+
+def _spread(row: list[str], centre: dict[str, float]) -> None:
+    """Put a row's nodes side by side, centred about 0."""
+    x = -(sum(_width(node) for node in row) + GAP_X * (len(row) - 1)) / 2
+    for node in row:
+        centre[node] = x + _width(node) / 2
+        x += _width(node) + GAP_X
+
+
+def _edge(places: list[tuple[float, float, bool]]) -> str:
+    """A curve from the bottom of the first place to the top of the last; `bool`: a box, not a lane."""
+    path = f"M{places[0][0]:.0f},{places[0][1] + BOX_HEIGHT:.0f}"
+    for (x1, y1, _), (x2, y2, is_box) in itertools.pairwise(places):
+        bend = GAP_Y * 0.6
+        path += f" C{x1:.0f},{y1 + BOX_HEIGHT + bend:.0f} {x2:.0f},{y2 - bend:.0f} {x2:.0f},{y2:.0f}"
+        path += "" if is_box else f" V{y2 + BOX_HEIGHT:.0f}"
+    return f'<path class="edge" d="{path}"/>'
 
 
 def _box(stage: Stage, x: float, y: float) -> str:

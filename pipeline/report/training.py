@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 
 from pipeline import layout
+from pipeline.keypoints import load_keypoint_set
 from pipeline.report.blocks import Block, Figure, Fold, MissingArtefact, Note, Section, Table
 from pipeline.report.charts import bar_chart, line_chart
-from pipeline.report.context import Context, count_text
+from pipeline.report.context import Context, count_text, short
 
 
 def training(context: Context) -> Section:
@@ -61,9 +62,9 @@ def data(context: Context) -> Section:
         blocks.append(_sources(context, figures))
     for source, found in figures.items():
         if found.get("people"):
-            blocks.append(
-                Fold(f"Annotations of {source}", _statistics(found), open=source == context.params.data.labelled)
-            )
+            names = load_keypoint_set(context.params.data.sources[source].keypoints).names
+            is_open = source == context.params.data.labelled
+            blocks.append(Fold(f"Annotations of {source}", _statistics(found, names), open=is_open))
     blocks += _training_sets(context)
     return Section(
         "data", "Data", "What the sources hold, as read and checked, and what the models were trained on.", blocks
@@ -80,7 +81,7 @@ def _sources(context: Context, figures: dict[str, dict[str, Any]]) -> Table:
     return Table(["source", "format", *(key.replace("_", " ") for key in keys), "set aside"], rows, labels=2)
 
 
-def _statistics(found: dict[str, Any]) -> list[Block]:
+def _statistics(found: dict[str, Any], names: Sequence[str]) -> list[Block]:
     blocks: list[Block] = []
     labelled: Sequence[int] = found.get("keypoints_per_person", [])
     if labelled:
@@ -96,10 +97,10 @@ def _statistics(found: dict[str, Any]) -> list[Block]:
     if by_keypoint:
         states = ("visible", "occluded", "unlabelled")
         series = {
-            state: [100 * counts[state] / max(sum(counts.values()), 1) for counts in by_keypoint.values()]
+            state: [100 * by_keypoint[name][state] / max(sum(by_keypoint[name].values()), 1) for name in names]
             for state in states
         }
-        labels = [name.replace("left_", "l. ").replace("right_", "r. ").replace("_", " ") for name in by_keypoint]
+        labels = [short(name) for name in names]
         blocks.append(Figure(bar_chart(labels, series, "% of people with keypoints"), "Visibility (Figure 1b)"))
     return blocks
 
