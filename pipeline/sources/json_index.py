@@ -96,7 +96,7 @@ class JsonIndex:
             text = self._data[a:b].strip(b", \t\r\n")
             if text:
                 try:
-                    batch.append(json.loads(text))
+                    batch += json.loads(b"[" + text + b"]")
                 except ValueError:
                     refuse(f"element {done + len(batch)}", self._shown(a, b))
         return batch
@@ -135,6 +135,9 @@ class Raw(bytes):
 def _with_raw(text: bytes, key: str) -> list[Any]:
     """The elements, with lists of numbers under `key` as `Raw`."""
     name = b'"%b"' % key.encode()
+    mark = "#"  # stands for the text while the rest is parsed
+    while mark.encode() in text:
+        mark += "#"
     parts: list[bytes] = []
     texts: list[Raw] = []
     last, at = 0, text.find(name)
@@ -144,15 +147,15 @@ def _with_raw(text: bytes, key: str) -> list[Any]:
         close = text.find(b"}", start, end if end >= 0 else len(text))
         value = text[start : close if close >= 0 else end if end >= 0 else len(text)].strip(b", \t\r\n")
         if value.startswith(b"[") and not value.translate(None, _LISTS):
-            parts += [text[last:start], b'{"":%d}' % len(texts)]
+            parts += [text[last:start], b'{"%b":%d}' % (mark.encode(), len(texts))]
             texts.append(Raw(value))
             last = text.index(value, start) + len(value)
         at = text.find(name, start)
     batch: list[Any] = orjson.loads(b"[" + b"".join([*parts, text[last:]]) + b"]")
     for element in batch:
         place = element.get(key) if isinstance(element, dict) else None
-        if isinstance(place, dict) and "" in place:
-            element[key] = texts[place[""]]
+        if isinstance(place, dict) and mark in place:
+            element[key] = texts[place[mark]]
     return batch
 
 
