@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from flows.errors import DvcFailed
+
 Arguments = argparse.Namespace
 
 
@@ -22,6 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"ccm: {error}", file=sys.stderr)
         return 2
+    except DvcFailed:  # its last lines are on the terminal already
+        return 1
     except KeyboardInterrupt:
         print("ccm: interrupted", file=sys.stderr)
         return 130
@@ -70,6 +74,26 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("rest", nargs=argparse.REMAINDER)
     bench.set_defaults(run=lambda a: _benchmark(a.what, a.rest))
 
+    table = commands.add_parser("table", help="a table of the paper beside what was measured here")
+    table.add_argument("number", type=int, metavar="N", help="2 to 14")
+    table.add_argument("--run", action="store_true", dest="lacking", help="run the experiments that it lacks first")
+    table.add_argument("--jobs", type=int, default=1)
+    table.set_defaults(run=_table)
+
+    experiments = commands.add_parser("exp", help="grids of experiments")
+    experiment_commands = experiments.add_subparsers(required=True, metavar="COMMAND")
+    grid = experiment_commands.add_parser("grid", help="queue every combination of settings, and run them")
+    _add_settings(grid, "values to try, e.g. mine_hard_negatives.score_threshold=0.5,0.7,0.9")
+    grid.add_argument("--jobs", type=int, default=1, help="experiments at a time")
+    grid.add_argument("--queue-only", action="store_true", help="run them later, with `ccm exp start`")
+    grid.set_defaults(run=_exp_grid)
+    start = experiment_commands.add_parser("start", help="run what is queued")
+    start.add_argument("--jobs", type=int, default=1, help="experiments at a time")
+    start.set_defaults(run=_exp_start)
+    compare = experiment_commands.add_parser("show", help="experiments side by side (dvc exp show)", add_help=False)
+    compare.add_argument("rest", nargs=argparse.REMAINDER)
+    compare.set_defaults(run=_exp_show)
+
     complexity = commands.add_parser("complexity", help="parameters and MACs of the models", add_help=False)
     complexity.add_argument("rest", nargs=argparse.REMAINDER)
     complexity.set_defaults(run=lambda a: _benchmark("complexity", a.rest))
@@ -89,12 +113,8 @@ def _add_settings(parser: argparse.ArgumentParser, text: str) -> None:
 
 def _run(arguments: Arguments) -> int:
     from flows import dag
-    from flows.repro import StageFailed
 
-    try:
-        dag.run(dag.Request(targets=arguments.targets, settings=arguments.settings, force=arguments.force))
-    except StageFailed:  # its last lines are on the terminal already
-        return 1
+    dag.run(dag.Request(targets=arguments.targets, settings=arguments.settings, force=arguments.force))
     return 0
 
 
@@ -155,6 +175,39 @@ def _confirmed(question: str) -> bool:
     if not sys.stdin.isatty():
         raise ValueError(f"{question} there is nobody to ask; add --yes")
     return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _table(arguments: Arguments) -> int:
+    from flows import experiments
+
+    experiments.paper_table(arguments.number, arguments.lacking, arguments.jobs)
+    return 0
+
+
+def _exp_grid(arguments: Arguments) -> int:
+    from flows import experiments
+
+    if not arguments.settings:
+        raise ValueError("nothing to vary: add -S key=value,value")
+    experiments.queue(experiments.grid(arguments.settings))
+    return 0 if arguments.queue_only else _exp_start(arguments)
+
+
+def _exp_start(arguments: Arguments) -> int:
+    from flows import experiments
+
+    experiments.run_queue(arguments.jobs)
+    return _exp_show(argparse.Namespace(rest=[]))
+
+
+def _exp_show(arguments: Arguments) -> int:
+    import subprocess
+
+    from flows.experiments import SHOWN
+    from flows.repro import dvc_command
+
+    options = arguments.rest or ["--no-pager", *SHOWN]
+    return subprocess.run([*dvc_command(), "exp", "show", *options], check=False).returncode
 
 
 def _data_check(arguments: Arguments) -> int:

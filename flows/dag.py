@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import signal
 from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows import durations, lifetime, server
+from flows.errors import DvcFailed
 from flows.notices import say_once
-from flows.repro import Event, Listener, StageFailed, reproduce, stages_of
+from flows.repro import Event, Listener, reproduce, stages_of
 from pipeline.params import load_params, unused_settings
 from pipeline.profile import assign
 from pipeline.progress import Progress
@@ -41,10 +41,10 @@ class Request(BaseModel):
 def run(request: Request) -> dict[str, Any]:
     """Write the settings, check params.yaml, and bring the targets up to date, as a Prefect run where a server answers.
 
-    ValueError for wrong settings or params; `repro.StageFailed` when a stage fails.
+    ValueError for wrong settings or params; `repro.DvcFailed` when a stage fails.
     """
     prepare(request)
-    signal.signal(signal.SIGTERM, lifetime.terminate)
+    lifetime.exit_on_sigterm()
     spread = load_params().spread
     if server.connect() is None:
         say_once(server.absence())
@@ -76,7 +76,7 @@ def watched(request: Request, progress: Progress) -> dict[str, Any]:
     listener = DagView(progress, stages_of(request.targets))
     try:
         ran = reproduce(request.targets, force=request.force, listener=listener, parent_run=str(progress.run))
-    except StageFailed as error:
+    except DvcFailed as error:
         progress.log(str(error), logging.ERROR)
         raise
     listener.finish()

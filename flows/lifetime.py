@@ -26,7 +26,7 @@ def watch() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    signal.signal(signal.SIGTERM, terminate)
+    exit_on_sigterm()
     threading.Thread(target=_guard, args=(reader, starters()), name="lifetime", daemon=True).start()
 
 
@@ -84,6 +84,11 @@ def _session(leader: int) -> list[psutil.Process]:
             if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
                 members.append(process)
     return members
+
+
+def exit_on_sigterm() -> None:
+    """Let SIGTERM unwind this process as Ctrl-C does. Main thread only."""
+    signal.signal(signal.SIGTERM, terminate)
 
 
 def terminate(number: int, frame: FrameType | None) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from flows import lifetime
+from flows.errors import DvcFailed
 from pipeline.layout import STATE
 
 Event = Literal["running", "unchanged", "restored"]
@@ -29,10 +30,6 @@ _EVENTS: list[tuple[Event, re.Pattern[str]]] = [
 ]
 
 
-class StageFailed(Exception):
-    """`dvc repro` ended with an error; the message holds its last lines."""
-
-
 class Listener:
     """Hears which stage runs or is skipped, as it happens."""
 
@@ -41,37 +38,47 @@ class Listener:
 
 
 def reproduce(targets: Sequence[str], *, force: bool, listener: Listener, parent_run: str | None = None) -> int:
-    """Run `dvc repro` to its end, copying its output to ours; returns how many stages ran.
+    """`dvc repro` of the targets (all stages without any); returns how many stages ran. Raises as `run_dvc` does."""
+    return run_dvc(["repro", *(["--force"] if force else []), *targets], listener, parent_run)
 
-    StageFailed when it fails; whatever interrupts us (Ctrl-C, SIGTERM) ends every process it started. `parent_run` is
+
+def run_dvc(arguments: Sequence[str], listener: Listener, parent_run: str | None = None) -> int:
+    """Run a DVC command to its end, copying its output to ours; returns how many stages ran.
+
+    DvcFailed when it fails; whatever interrupts us (Ctrl-C, SIGTERM) ends every process it started. `parent_run` is
     the Prefect run that the stages' runs belong to. ValueError when another run has the workspace.
     """
-    with _only_one():
-        process = subprocess.Popen(
-            [*dvc_command(), "--wait-for-lock", "repro", *(["--force"] if force else []), *targets],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=child_environment(parent_run),
-            start_new_session=True,
-        )
+    tail: deque[str] = deque(maxlen=_TAIL)
+    ran = 0
+    with (
+        _only_one(),
+        _session([*dvc_command(), "--wait-for-lock", *arguments], child_environment(parent_run)) as process,
+    ):
         assert process.stdout is not None
-        tail: deque[str] = deque(maxlen=_TAIL)
-        ran = 0
-        try:
-            for line in _copied_lines(process.stdout):
-                tail.append(line)
-                for event, pattern in _EVENTS:
-                    if match := pattern.match(line):
-                        ran += event == "running"
-                        listener.stage(match.group(1), event)
-            code = process.wait()
-        finally:
-            with _undisturbed():
-                lifetime.end_session(process.pid, _GRACE)
-                process.wait()
+        for line in _copied_lines(process.stdout):
+            tail.append(line)
+            for event, pattern in _EVENTS:
+                if match := pattern.match(line):
+                    ran += event == "running"
+                    listener.stage(match.group(1), event)
+        code = process.wait()
     if code != 0:
-        raise StageFailed("\n".join(tail) or f"dvc repro: exit status {code}")
+        raise DvcFailed("\n".join(tail) or f"dvc {arguments[0]}: exit status {code}")
     return ran
+
+
+@contextmanager
+def _session(command: Sequence[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A child in a session of its own, of which nothing is left when the block ends."""
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        with _undisturbed():
+            lifetime.end_session(process.pid, _GRACE)
+            process.wait()
 
 
 def dvc_command() -> list[str]:

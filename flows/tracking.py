@@ -19,9 +19,10 @@ PARENT_VARIABLE = "CCM_PARENT_FLOW_RUN"  # the id of the run of the whole DAG th
 
 def create_run(client: SyncPrefectClient, flow: Flow[..., Any], name: str, parameters: dict[str, Any]) -> FlowRun:
     """A pending run of a flow; under the DAG's run it hangs on a task run of that, as a subflow does."""
-    parent = parent_task(client, name, os.environ.get(PARENT_VARIABLE))
     experiment = os.environ.get("DVC_EXP_NAME")
     tags = [f"experiment:{experiment}"] if experiment else []
+    name = f"{experiment}: {name}" if experiment else name
+    parent = parent_task(client, name, os.environ.get(PARENT_VARIABLE))
     run = client.create_flow_run(flow, name, parameters, tags=tags, parent_task_run_id=parent, state=Pending())
     client.update_flow_run(run.id, infrastructure_pid=this_process())
     return run

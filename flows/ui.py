@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -119,7 +118,7 @@ def _close_abandoned() -> None:
 
 def supervise(port: int) -> None:
     """Run the server in the foreground, again and again: it comes back within seconds of a crash."""
-    signal.signal(signal.SIGTERM, lifetime.terminate)
+    lifetime.exit_on_sigterm()
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
     environment = os.environ | {
         "PREFECT_HOME": str(Path(server.FOLDER).resolve()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,9 +81,22 @@ def assign(settings: Sequence[str], path: Path = PARAMS_FILE) -> list[Change]:
 
     The result is validated as a whole before anything is written; ValueError names the setting or key that is wrong.
     """
+    values = {}
+    for setting in settings:
+        key, value = split_setting(setting)
+        values[key] = parse_value(value, setting)
+    text = edited(values, path)
+    found = changes(_load(path.read_text(), str(path)), _load(text, str(path)))
+    if found:
+        with written(path) as temporary:
+            temporary.write_text(text)
+    return found
+
+
+def edited(values: Mapping[str, Any], path: Path = PARAMS_FILE) -> str:
+    """The text of `path` with these keys set, comments kept; ValueError unless the whole of it is valid."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file; make one with `ccm profile built-in`")
-    text = path.read_text()
     editor = YAML()
     editor.preserve_quotes = True
     editor.width = 4096
@@ -91,18 +104,18 @@ def assign(settings: Sequence[str], path: Path = PARAMS_FILE) -> list[Change]:
     editor.representer.add_representer(
         type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
     )
-    document = editor.load(text)
-    for setting in settings:
-        _assign_one(document, setting)
+    document = editor.load(path.read_text())
+    for key, value in values.items():
+        _set(document, key, value)
     stream = io.StringIO()
     editor.dump(document, stream)
-    before, after = _load(text, str(path)), _load(stream.getvalue(), str(path))
-    parse_params(after, str(path))
-    found = changes(before, after)
-    if found:
-        with written(path) as temporary:
-            temporary.write_text(stream.getvalue())
-    return found
+    parse_params(_load(stream.getvalue(), str(path)), str(path))
+    return stream.getvalue()
+
+
+def parse_value(text: str, where: str) -> Any:
+    """A setting's value, read as YAML: numbers, true, null, [lists], {mappings}, else a string."""
+    return _load(text, where)
 
 
 def split_setting(setting: str) -> tuple[str, str]:
@@ -113,9 +126,7 @@ def split_setting(setting: str) -> tuple[str, str]:
     return key.strip(), value
 
 
-def _assign_one(document: Any, setting: str) -> None:
-    key, text = split_setting(setting)
-    value = _load(text, setting)
+def _set(document: Any, key: str, value: Any) -> None:
     parts = key.split(".")
     node = document
     for depth, part in enumerate(parts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -45,12 +46,18 @@ stages:
       outs: ['out/quick-${{item}}.txt']
   fake_slow:
     cmd: {ccm} stage fake_slow
-    deps: [out/quick-a.txt, slow.seconds]
+    deps: [slow.seconds]
     outs: [out/slow.txt]
 """)
         subprocess.run(["git", "init", "-q"], cwd=self.folder, check=True)
         subprocess.run([*DVC, "init", "-q"], cwd=self.folder, check=True)
         return self
+
+    def commit(self) -> None:
+        """Commit all of it; DVC's experiments start from a commit."""
+        for arguments in (["config", "user.name", "t"], ["config", "user.email", "t@t"], ["add", "-A"]):
+            subprocess.run(["git", *arguments], cwd=self.folder, check=True)
+        subprocess.run(["git", "commit", "-qm", "all"], cwd=self.folder, check=True)
 
     def start(self, *arguments: str, api: str | None = None, **options: Any) -> subprocess.Popen[str]:
         """Start `ccm`, with the API address of a server or none."""
@@ -58,6 +65,7 @@ stages:
 
     def start_command(self, command: list[str], api: str | None = None, **options: Any) -> subprocess.Popen[str]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "CCM_"))}
+        environment["DVC_NO_ANALYTICS"] = "1"
         if api is not None:
             environment["PREFECT_API_URL"] = api
         return subprocess.Popen(
@@ -76,6 +84,10 @@ stages:
         output, _ = process.communicate(timeout=120)
         assert process.returncode == code, output
         return output
+
+    def outputs(self) -> dict[str, str]:
+        """Hashes of what the stages wrote."""
+        return {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in (self.folder / "out").glob("*.txt")}
 
     def pids(self) -> list[int]:
         """The slow stage's process and its child, once it works."""

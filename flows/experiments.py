@@ -1,0 +1,148 @@
+"""Ablation grids as DVC experiments: queued from one command, run one after the other or side by side, compared."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from flows import lifetime, server
+from flows.notices import say_once
+from flows.repro import Listener, child_environment, dvc_command, run_dvc
+from pipeline.paper_tables import Run, experiments_for, show, workspace_run
+from pipeline.params import PARAMS_FILE, load_params
+from pipeline.profile import edited, parse_value, split_setting
+from pipeline.progress import Progress
+
+FLOW = "experiments"
+SHOWN = ("--only-changed", "--drop", "^(data|models|reports)/|Created|rev")  # params and metrics that differ
+_COMMITS = 10  # how far back experiments count
+
+
+def grid(settings: Sequence[str]) -> list[dict[str, Any]]:
+    """Every combination of `key=value,value,...`; a comma inside brackets or quotes belongs to its value."""
+    axes = []
+    for setting in settings:
+        key, text = split_setting(setting)
+        axes.append([(key, parse_value(value, setting)) for value in split_values(text)])
+    return [dict(combination) for combination in itertools.product(*axes)]
+
+
+def split_values(text: str) -> list[str]:
+    """Split at the commas outside of brackets and quotes."""
+    return [part.strip() for part in re.findall(r"""(?:[^,\[\]{}'"]|\[[^\]]*\]|\{[^}]*\}|'[^']*'|"[^"]*")+""", text)]
+
+
+def queue(experiments: Sequence[Mapping[str, Any]]) -> None:
+    """Queue each set of params as a DVC experiment.
+
+    Every one is validated first: ValueError for params that are wrong, and nothing is queued.
+    """
+    for settings in experiments:
+        edited(settings)
+    for settings in experiments:
+        overrides = [f"--set-param={key}={override(value)}" for key, value in settings.items()]
+        command = [*dvc_command(), "exp", "run", "--queue", *overrides]
+        result = subprocess.run(command, capture_output=True, text=True, env=child_environment())
+        if result.returncode != 0:
+            raise ValueError(f"dvc exp run --queue: {result.stderr.strip() or result.stdout.strip()}")
+        found = re.search(r"Queued experiment '(.+?)'", result.stdout)
+        print(f"{found.group(1) if found else 'queued'}: {_in_words(settings)}", flush=True)
+
+
+def run_queue(jobs: int) -> None:
+    """Run what is queued, `jobs` at a time, as one run in the Prefect UI where a server answers; then compare."""
+    lifetime.exit_on_sigterm()
+    if server.connect() is None:
+        say_once(server.absence())
+        _run_all(jobs)
+        return
+    from flows.runs import run_as_flow
+
+    def work(progress: Progress) -> dict[str, Any]:
+        from flows.view import PrefectProgress
+
+        assert isinstance(progress, PrefectProgress)
+        _run_all(jobs, str(progress.run))
+        progress.table("experiments", comparison())
+        return {}
+
+    run_as_flow(FLOW, f"queue, {jobs} at a time", {"jobs": jobs}, load_params().spread, work)
+
+
+def _run_all(jobs: int, parent_run: str | None = None) -> None:
+    run_dvc(["exp", "run", "--run-all", "--jobs", str(jobs)], Listener(), parent_run)
+
+
+def comparison() -> list[dict[str, Any]]:
+    """One row an experiment: the params and metrics in which they differ."""
+    command = [*dvc_command(), "exp", "show", "--csv", *SHOWN]
+    result = subprocess.run(command, capture_output=True, text=True, env=child_environment())
+    return list(csv.DictReader(result.stdout.splitlines()))
+
+
+def paper_table(number: int, run: bool, jobs: int) -> None:
+    """Print a table of the paper beside what was measured; with `run`, queue and run the experiments it lacks first."""
+    runs = [workspace_run(), *experiment_runs()]
+    if run:
+        wanted = experiments_for(number, runs)
+        if wanted:
+            queue(wanted)
+            run_queue(jobs)
+            runs = [workspace_run(), *experiment_runs()]
+        else:
+            print("no experiment is lacking that can be run here")
+    print(show(number, runs))
+
+
+def experiment_runs() -> list[Run]:
+    """The experiments of the last commits, as DVC has them."""
+    command = [*dvc_command(), "exp", "show", "--json", f"--num={_COMMITS}"]
+    result = subprocess.run(command, capture_output=True, text=True, env=child_environment())
+    if result.returncode != 0:  # outside a git repository there are none
+        return []
+    baselines = json.loads(result.stdout)
+    return [run for baseline in baselines for entry in baseline["experiments"] or [] for run in _runs(entry)]
+
+
+def _runs(entry: Mapping[str, Any]) -> list[Run]:
+    state = (entry.get("executor") or {}).get("state") or "success"
+    if state == "failed":
+        return []
+    found = []
+    for revision in entry["revs"][:1]:
+        shown = subprocess.run(["git", "show", f"{revision['rev']}:{PARAMS_FILE}"], capture_output=True, text=True)
+        if shown.returncode == 0:
+            params = YAML(typ="safe", pure=True).load(shown.stdout)
+            metrics = (revision.get("data") or {}).get("metrics") or {}
+            values = {_metric_name(path): item.get("data") or {} for path, item in metrics.items()}
+            found.append(Run(entry["name"] or revision["rev"][:7], params, values, pending=state != "success"))
+    return found
+
+
+def _metric_name(path: str) -> str:
+    return str(Path(path).relative_to("metrics").with_suffix("")) if path.startswith("metrics/") else path
+
+
+def override(value: Any) -> str:
+    """A value in the grammar of `dvc exp run --set-param`, where a bare `ACHU->CH` is an error."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, str):
+        return value if re.fullmatch(r"[A-Za-z_][\w.]*", value) else "'" + value.replace("'", r"\'") + "'"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{override(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, Sequence):
+        return "[" + ",".join(override(item) for item in value) + "]"
+    return repr(value)
+
+
+def _in_words(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in settings.items()) or "as params.yaml"

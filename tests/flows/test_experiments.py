@@ -1,0 +1,67 @@
+"""Grids of experiments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.experiments import experiment_runs, grid, override, split_values
+from tests.flows.conftest import Workspace
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("1,2,3", ["1", "2", "3"]),
+        ("[A->C, C->C],[ACHU->CH]", ["[A->C, C->C]", "[ACHU->CH]"]),
+        ("'a,b',c", ["'a,b'", "c"]),
+        ("{C: 1, H: 2}", ["{C: 1, H: 2}"]),
+    ],
+)
+def test_values_are_split_outside_of_brackets(text: str, values: list[str]) -> None:
+    assert split_values(text) == values
+
+
+def test_a_grid_is_every_combination() -> None:
+    assert grid(["a=1,2", "b=x,y"]) == [
+        {"a": 1, "b": "x"},
+        {"a": 1, "b": "y"},
+        {"a": 2, "b": "x"},
+        {"a": 2, "b": "y"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("none", "none"),
+        ("ACHU->CH", "'ACHU->CH'"),
+        (["ACHU->CH", "C->C"], "['ACHU->CH','C->C']"),
+        ({"C": 1.0, "H": 2.5}, "{C:1.0,H:2.5}"),
+        (None, "null"),
+        (True, "true"),
+        (1e-4, "0.0001"),
+    ],
+)
+def test_overrides_in_the_grammar_of_dvc(value: Any, text: str) -> None:
+    assert override(value) == text
+
+
+@pytest.mark.slow
+def test_a_grid_runs_and_is_compared(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace.track().commit()
+    before = Path(workspace.folder / "params.yaml").read_text()
+    output = workspace.ccm("exp", "grid", "-S", "train_joint.training.epochs=0,2", code=2)
+    assert "train_joint.training.epochs = 0" in output
+
+    settings = ["-S", "train_joint.training.epochs=2,3", "-S", "strategies=[ACHU->CH]"]
+    output = workspace.ccm("exp", "grid", *settings, "--jobs", "2")
+    assert "train_joint.training.epochs" in output
+    assert Path(workspace.folder / "params.yaml").read_text() == before
+    monkeypatch.chdir(workspace.folder)
+    found = experiment_runs()
+    assert {run.param("train_joint.training.epochs") for run in found} == {2, 3}
+    assert {tuple(run.param("strategies")) for run in found} == {("ACHU->CH",)}
+    assert not any(run.pending for run in found)
