@@ -7,7 +7,7 @@ from typing import Any
 from pipeline import layout
 from pipeline.params import Params
 from pipeline.progress import Progress
-from pipeline.steps.compose_sets import rows_of
+from pipeline.steps.compose_sets import trained_rows
 from pipeline.tables import write_table
 from pipeline.training.job import TrainingJob, run_job
 
@@ -18,7 +18,7 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     teacher = params.train_teachers.models[item]
     labelled = layout.instances(params.data.labelled)
     people = layout.STATE / "train_teachers" / f"{item}.parquet"
-    write_table(people, rows_of("C", labelled))
+    write_table(people, trained_rows(labelled))
     job = TrainingJob(
         stage="train_teachers",
         item=item,

@@ -17,6 +17,7 @@ from torch import nn
 from model import checkpoints
 from model.network import PoseNetwork, build, replace_head
 from pipeline import layout
+from pipeline.alignment import align
 from pipeline.artefacts import provenance, read_json, write_json, written
 from pipeline.devices import pick_device
 from pipeline.keypoints import KeypointSet
@@ -94,8 +95,8 @@ def _train(job: TrainingJob, state: RunState, progress: Progress) -> None:
     with distributed.process_group(device):
         with progress.task("load"):
             table = concatenate([read_table(path, "instances") for path in job.tables], {})
-            people = labelled_people(read_table(job.validation, "instances"))
             keypoints = keypoint_set(table)
+            people = validation_people(job.validation, keypoints)
             torch.manual_seed(job.training.seed)
             network = starting_network(job, keypoints)
 
@@ -116,6 +117,14 @@ def _train(job: TrainingJob, state: RunState, progress: Progress) -> None:
         curves = trainer.run()
         if distributed.rank() == 0:
             _finish(job, state, trainer.network, keypoints, curves)
+
+
+def validation_people(path: Path, keypoints: KeypointSet) -> pa.Table:
+    """The people that validate a model, in the model's keypoints."""
+    people = read_table(path, "instances")
+    if keypoint_set(people).name != keypoints.name:
+        people = align(people, keypoints.name, {})
+    return labelled_people(people)
 
 
 def starting_network(job: TrainingJob, keypoints: KeypointSet) -> PoseNetwork:
