@@ -37,7 +37,7 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     with progress.task("measure"):
         figures = _figures(table, images, params, item)
     write_json(layout.metrics("detect_people", item), figures)
-    return {key: value for key, value in figures.items() if not isinstance(value, list)}
+    return {key: value for key, value in figures.items() if not isinstance(value, list | dict)}
 
 
 def _from_file(origin: Path, images: pa.Table, params: Params) -> pa.Table:
@@ -87,7 +87,7 @@ def _figures(table: pa.Table, images: pa.Table, params: Params, item: str) -> di
         "matched_threshold": matched_threshold(scores, images.num_rows, per_image),
         "score_histogram": np.histogram(scores, bins=BINS, range=(0, 1))[0].tolist(),
     }
-    figures |= {f"detections_at_{threshold}": count for threshold, count in counts_at(scores, REPORTED).items()}
+    figures["detections_at_threshold"] = counts_at(scores, REPORTED)
     people = read_table(layout.instances(item), "instances", ["image_id", "bbox", "area", "iscrowd"])
     if people.num_rows:
         ids, found = images["image_id"].to_pylist(), table["image_id"].to_pylist()

@@ -41,17 +41,18 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     scores = to_numpy(apart, "score")
     negatives = apart.filter(pa.array(scores >= settings.score_threshold)).combine_chunks()
     write_table(layout.letter("H", item), hard_negatives(negatives, params.data.keypoints, params, item))
+    counts = counts_at(scores, settings.report_thresholds)
     figures: dict[str, Any] = {
         "rows": negatives.num_rows,
         "images": len(set(negatives["image_id"].to_pylist())),
         "score_threshold": settings.score_threshold,
     }
-    figures |= {f"rows_at_{threshold}": n for threshold, n in counts_at(scores, settings.report_thresholds).items()}
-    write_json(layout.metrics("mine_hard_negatives", item), figures)
-    progress.table("hard-negatives", count_rows(scores, settings.report_thresholds), "Hard negatives by threshold")
+    beside = {"rows_at_threshold": counts, "paper_rows_at_threshold": {f"{t:g}": n for t, n in PAPER.items()}}
+    write_json(layout.metrics("mine_hard_negatives", item), figures | beside)
+    progress.table("hard-negatives", beside_paper(counts), "Hard negatives by threshold")
     if negatives.num_rows:
         progress.image("hard-negatives", picture(negatives, PICTURES), "The most confident hard negatives")
-    return figures
+    return figures | {f"rows_at_{threshold}": count for threshold, count in counts.items()}
 
 
 def hard_negatives(detections: pa.Table, keypoints: str, params: Params, item: str) -> pa.Table:
@@ -75,11 +76,11 @@ def hard_negatives(detections: pa.Table, keypoints: str, params: Params, item: s
     return table_from("instances", columns, TableInfo(keypoints, table_info(detections).image_roots, made_by))
 
 
-def count_rows(scores: np.ndarray, thresholds: list[float]) -> list[dict[str, Any]]:
-    """The number of hard negatives at each threshold beside the paper's on COCO train."""
+def beside_paper(counts: dict[str, int]) -> list[dict[str, Any]]:
+    """The number of hard negatives at each threshold, and the paper's on COCO train."""
     return [
-        {"threshold": t, "hard negatives": n, "paper, COCO train": PAPER.get(t)}
-        for t, n in zip(thresholds, counts_at(scores, thresholds).values(), strict=True)
+        {"threshold": threshold, "hard negatives": count, "paper, COCO train": PAPER.get(float(threshold))}
+        for threshold, count in counts.items()
     ]
 
 

@@ -15,7 +15,8 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     assert item is not None
     settings = params.synthesize[item]
     root = layout.synthetic(item)
-    write_data_set(root, settings, progress.track)
+    with progress.task("render"):
+        write_data_set(root, settings, progress.track)
     files = [path for path in root.rglob("*") if path.is_file()]
     return {
         "images": sum(path.suffix == ".jpg" for path in files),

@@ -1,0 +1,159 @@
+"""Training the detector on the miniature source: it learns, resumes exactly, and stops where it must."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from model.checkpoints import read_card
+from model.detector import load_detector
+from pipeline.detection import trainer
+from pipeline.detection.job import DetectorJob, run_job
+from pipeline.params import Compute, DetectorTraining
+from pipeline.progress import Progress
+from pipeline.training.state import RunState
+from tests.pipeline.detection.conftest import COMPUTE, TRAINING
+
+LONGER = TRAINING.model_copy(update={"epochs": 10, "validate_every": 10})
+
+
+def job(training: DetectorTraining = TRAINING, compute: Compute = COMPUTE) -> DetectorJob:
+    return DetectorJob(training, compute, "train", "train")
+
+
+def weights() -> dict[str, torch.Tensor]:
+    return load_file("models/detector/model.safetensors")
+
+
+def forget() -> None:
+    """Take the finished run away, so that the next one trains."""
+    finished = next(Path(".state/training/train_detector").glob("*/final"))
+    finished.rename(finished.parent.parent / "put-aside")
+
+
+def test_it_learns_the_drawn_people(workspace: Path) -> None:
+    figures = run_job(job(LONGER), Progress())
+    curves = pd.read_csv("metrics/curves/train_detector.csv")
+    assert len(curves) == 10
+    assert curves["loss"].iloc[-1] < 0.5 * curves["loss"].iloc[0]
+    parts = curves[list(trainer.LOSSES)].sum(axis=1)
+    assert parts.tolist() == pytest.approx(curves["loss"].tolist(), rel=1e-5)
+    # The rate warms up over two steps and falls tenfold at 0.7 of the run.
+    assert curves["learning_rate"].tolist() == pytest.approx([0.002] * 7 + [0.0002] * 3)
+    assert {"val_AP", "val_AP50", "val_AR"} <= set(figures)
+    assert json.loads(Path("metrics/train_detector.json").read_text()) == figures
+    assert load_detector("models/detector").spec.masks
+    assert read_card("models/detector")["figures"] == figures
+
+
+def test_a_finished_run_is_taken_and_changed_settings_train_anew(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_job(job(), Progress())
+    first = weights()
+    monkeypatch.setattr(trainer.DetectorTrainer, "run", lambda self: pytest.fail("trained again"))
+    run_job(job(), Progress())
+    assert all(torch.equal(a, b) for a, b in zip(first.values(), weights().values(), strict=True))
+    with pytest.raises(pytest.fail.Exception, match="trained again"):
+        run_job(job(TRAINING.model_copy(update={"seed": 1})), Progress())
+
+
+def test_stopped_anywhere_it_ends_with_the_weights_of_an_unbroken_run(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_job(job(), Progress())
+    unbroken, curves = weights(), Path("metrics/curves/train_detector.csv").read_bytes()
+    forget()
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0.0)
+    save, saves = RunState.save, iter(range(100))
+
+    def interrupted(self: RunState, state: dict[str, object]) -> None:
+        save(self, state)
+        if next(saves) % 3 == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunState, "save", interrupted)
+    stops = 0
+    while True:
+        try:
+            run_job(job(), Progress())
+            break
+        except KeyboardInterrupt:
+            stops += 1
+    assert stops >= 2
+    assert all(torch.equal(unbroken[name], value) for name, value in weights().items())
+    assert Path("metrics/curves/train_detector.csv").read_bytes() == curves
+
+
+CHILD = """
+import sys, torch
+torch.set_num_threads(1)
+from pipeline.detection import trainer
+trainer.CHECKPOINT_SECONDS = 0.0
+from pipeline.progress import Progress
+from tests.pipeline.detection.test_job import LONGER, job
+from pipeline.detection.job import run_job
+print("ready", flush=True)
+run_job(job(LONGER), Progress())
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_the_weights_are_those_of_an_unbroken_run(workspace: Path) -> None:
+    run_job(job(LONGER), Progress())
+    unbroken = weights()
+    forget()
+    Path("models/detector/model.safetensors").unlink()
+    root = str(Path(__file__).parents[3])
+    moments, kills = random.Random(0), 0
+    for _ in range(100):
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD], env=os.environ | {"PYTHONPATH": root}, stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        try:
+            # Five times at least, whatever the machine's speed; then it may finish.
+            assert child.wait(timeout=moments.uniform(0.2, 2.0) if kills < 5 else None) == 0
+            break
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            kills += 1
+            assert not Path("models/detector/model.safetensors").exists()
+    assert kills >= 1
+    assert all(torch.equal(unbroken[name], value) for name, value in weights().items())
+
+
+@pytest.mark.slow
+def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(workspace: Path) -> None:
+    frozen = TRAINING.model_copy(
+        update={"model": TRAINING.model.model_copy(update={"backbone": "convnext_atto", "sampled_proposals": 512})}
+    )
+    run_job(job(frozen), Progress())
+    single = pd.read_csv("metrics/curves/train_detector.csv")
+    half = frozen.model_copy(update={"batch_size": 1})
+    run_job(job(half, COMPUTE.model_copy(update={"processes": 2})), Progress())
+    double = pd.read_csv("metrics/curves/train_detector.csv")
+    # The proposals that are drawn for training differ by process, so the curves are alike rather than equal.
+    assert double["step"].tolist() == single["step"].tolist()
+    assert double["loss"].tolist() == pytest.approx(single["loss"].tolist(), rel=0.25)
+
+
+def test_a_loss_that_is_no_number_stops_and_names_the_images(workspace: Path) -> None:
+    optimizer = TRAINING.optimizer.model_copy(update={"name": "sgd", "learning_rate": 1e30, "clip_norm": None})
+    with pytest.raises(ValueError, match=r"no number at step .* Lower train_detector"):
+        run_job(job(TRAINING.model_copy(update={"optimizer": optimizer})), Progress())
+    named = json.loads(next(Path(".state").rglob("diverged.json")).read_text())
+    assert set(named["images"]) <= {f"train:{i}" for i in range(10)}
+    assert not Path("models/detector").exists()
