@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from model import checkpoints
 from model.network import PoseNetwork
+from model.spec import ModelSpec
 from pipeline import layout
 from pipeline.evaluation.average_precision import box_ap
 from pipeline.evaluation.people import Truth, image_index, read_truth
@@ -88,3 +89,8 @@ def mirror_of(truth: Truth, keypoints: KeypointSet) -> np.ndarray:
     return np.asarray(
         [truth.names.index(p if p in truth.names else n) for p, n in zip(partners, truth.names, strict=True)]
     )
+
+
+def network_text(spec: ModelSpec) -> str:
+    """A network in words: `ccm resnet50 at 256x192`."""
+    return f"{spec.architecture} {spec.backbone} at {spec.input_size[0]}x{spec.input_size[1]}"

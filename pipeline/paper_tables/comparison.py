@@ -120,7 +120,7 @@ def experiments_for(number: int, runs: Sequence[Run]) -> list[dict[str, Any]]:
         need = needs(table, table.labels(row), workspace)
         if need is None or not need.queue or (need.backbone and workspace.param("profile") != PAPER_PROFILE):
             continue
-        if any(_fits(run, need) and (run.pending or need.read(run)[0]) for run in runs):
+        if any(_fills(run, need, table) for run in runs):
             continue
         settings = {path: value for path, value in need.params().items() if workspace.param(path) != value}
         for known, strategies in wanted:
@@ -144,16 +144,28 @@ def _measured(table: Published, labels: Mapping[str, str], runs: Sequence[Run]) 
     need = needs(table, labels, runs[0])
     if need is None:
         return {}, ""
+    merged: dict[str, float] = {}
+    words = ""
     for run in runs:
-        if _fits(run, need):
-            figures, text = need.read(run)
-            if figures:
-                return figures, text if run is runs[0] else f"{text} (experiment {run.name})"
-    return {}, ""
+        figures, text = need.read(run) if _fits(run, need) else ({}, "")
+        if set(figures) - set(merged):
+            words = text if run is runs[0] else f"{text} (experiment {run.name})"
+            merged = {**figures, **merged}
+        if merged and not need.any_run:
+            break
+    return merged, words
 
 
 def _fits(run: Run, need: Needs) -> bool:
-    return need.strategy in (run.param("strategies") or []) and run.has(need.settings)
+    return need.any_run or (need.strategy in (run.param("strategies") or []) and run.has(need.params()))
+
+
+def _fills(run: Run, need: Needs, table: Published) -> bool:
+    """Is or will the row's result be there? Sizes alone are none where the table asks for an AP."""
+    if run.pending:
+        return need.strategy in (run.param("strategies") or []) and run.has(need.params())
+    figures = need.read(run)[0] if _fits(run, need) else {}
+    return "AP" in figures if "AP" in table.columns else bool(figures)
 
 
 def _is_figure(column: str) -> bool:

@@ -46,14 +46,16 @@ def hard_negatives(context: Context) -> Section:
 
 
 def _counts(source: str, figures: dict[str, Any]) -> list[Block]:
-    simple = {key: value for key, value in figures.items() if isinstance(value, int | float)}
-    blocks: list[Block] = []
-    for name, counts in figures.items():
-        if isinstance(counts, dict) and counts and all(isinstance(value, int) for value in counts.values()):
-            caption = f"{source}: {name.replace('_', ' ')}"
-            blocks.append(Table(["", *counts], [["boxes", *(count_text(value) for value in counts.values())]], caption))
-    rows = [[key.replace("_", " "), f"{value:g}"] for key, value in simple.items()]
-    return [Table(["", source], rows), *blocks] if rows else blocks
+    """How many boxes each threshold gives, beside the paper's."""
+    ours, paper = figures.get("rows_at_threshold", {}), figures.get("paper_rows_at_threshold", {})
+    thresholds = sorted({*ours, *paper}, key=float)
+    if not thresholds:
+        return []
+    rows = [
+        [name, *(count_text(counts[t]) if t in counts else "-" for t in thresholds)]
+        for name, counts in ((f"{source}, here", ours), ("COCO train, the paper (section 6.2.2)", paper))
+    ]
+    return [Table(["hard negatives with score from", *thresholds], rows)]
 
 
 def pseudo_labels(context: Context) -> Section:

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from pipeline import layout
-from pipeline.keypoints import load_keypoint_set
 from pipeline.report.blocks import Block, Figure, Fold, MissingArtefact, Note, Section, Table
 from pipeline.report.charts import bar_chart, line_chart
 from pipeline.report.context import Context, count_text, short
@@ -62,9 +61,8 @@ def data(context: Context) -> Section:
         blocks.append(_sources(context, figures))
     for source, found in figures.items():
         if found.get("people"):
-            names = load_keypoint_set(context.params.data.sources[source].keypoints).names
             is_open = source == context.params.data.labelled
-            blocks.append(Fold(f"Annotations of {source}", _statistics(found, names), open=is_open))
+            blocks.append(Fold(f"Annotations of {source}", _statistics(found), open=is_open))
     blocks += _training_sets(context)
     return Section(
         "data", "Data", "What the sources hold, as read and checked, and what the models were trained on.", blocks
@@ -81,7 +79,7 @@ def _sources(context: Context, figures: dict[str, dict[str, Any]]) -> Table:
     return Table(["source", "format", *(key.replace("_", " ") for key in keys), "set aside"], rows, labels=2)
 
 
-def _statistics(found: dict[str, Any], names: Sequence[str]) -> list[Block]:
+def _statistics(found: dict[str, Any]) -> list[Block]:
     blocks: list[Block] = []
     labelled: Sequence[int] = found.get("keypoints_per_person", [])
     if labelled:
@@ -93,14 +91,12 @@ def _statistics(found: dict[str, Any], names: Sequence[str]) -> list[Block]:
             x_label="labelled keypoints",
         )
         blocks.append(Figure(chart, "People by number of labelled keypoints (Figure 1a)"))
-    by_keypoint: dict[str, dict[str, int]] = found.get("by_keypoint", {})
+    by_keypoint: list[dict[str, Any]] = found.get("by_keypoint", [])
     if by_keypoint:
         states = ("visible", "occluded", "unlabelled")
-        series = {
-            state: [100 * by_keypoint[name][state] / max(sum(by_keypoint[name].values()), 1) for name in names]
-            for state in states
-        }
-        labels = [short(name) for name in names]
+        people = max(sum(by_keypoint[0][state] for state in states), 1)
+        series = {state: [100 * counts[state] / people for counts in by_keypoint] for state in states}
+        labels = [short(counts["keypoint"]) for counts in by_keypoint]
         blocks.append(Figure(bar_chart(labels, series, "% of people with keypoints"), "Visibility (Figure 1b)"))
     return blocks
 

@@ -14,7 +14,7 @@ from pipeline.evaluation.average_precision import summarise
 from pipeline.evaluation.matching import match_poses
 from pipeline.evaluation.people import read_poses
 from pipeline.evaluation.postprocess import decode_people, poses_of
-from pipeline.evaluation.sets import evaluation_set, load_model
+from pipeline.evaluation.sets import evaluation_set, load_model, network_text
 from pipeline.params import Decoding, Params
 from pipeline.progress import Progress
 
@@ -57,8 +57,7 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
             stats = summarise(match_poses(chosen.truth, read_poses(table, chosen.truth)))
             figures[name] = {key: value for key, value in stats.items() if value >= 0}
     about = {"set": params.ablate_postprocessing.set, "boxes": chosen.boxes, "images": len(chosen.truth.images)}
-    spec = model.network.spec
-    about["model"] = {"architecture": spec.architecture, "backbone": spec.backbone, "input_size": list(spec.input_size)}
+    about["model"] = network_text(model.network.spec)
     write_json(layout.metrics("ablate_postprocessing", item), {"conditions": about, "rows": figures})
     progress.table("ablation", [{"row": name, **stats} for name, stats in figures.items()])
     best = max(figures, key=lambda name: figures[name].get("AP", -1))

@@ -13,7 +13,7 @@ CONDITIONS = {
     "set": "val",
     "images": 150,
     "boxes": {"kind": "detected", "detector": "ours", "threshold": 0.05, "person_AP": 0.5},
-    "model": {"architecture": "ccm", "backbone": "small", "input_size": [128, 96]},
+    "model": "ccm small at 128x96",
 }
 
 

@@ -1,0 +1,64 @@
+"""The networks of the paper's Table 10, and how large they and ours are."""
+
+from __future__ import annotations
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from model.network import build
+from model.spec import ModelSpec
+
+KEYPOINTS = 17
+
+
+def _named(
+    architecture: str, backbone: str, size: tuple[int, int], mixers: tuple[int, ...], *, dilated: bool = False
+) -> tuple[str, ModelSpec]:
+    spec = ModelSpec(
+        architecture=architecture,
+        backbone=backbone,
+        input_size=size,
+        mixers=mixers,
+        dilated=dilated,
+        auxiliary=dilated,  # Table 10 counts the auxiliary decoder of the dilated networks, and of no other
+        weights="none",
+    )
+    return f"{architecture} {backbone} {size[0]}x{size[1]}", spec
+
+
+_MEDIUM, _LARGE, _WIDE = (256, 192), (384, 288), (256, 256, 256)
+PAPER_NETWORKS = dict(
+    [
+        _named("simple_baseline", "shufflenet_v2_x1_5", _MEDIUM, _WIDE),
+        _named("simple_baseline", "mobilenet_v2", _MEDIUM, _WIDE),
+        _named("ccm", "shufflenet_v2_x1_5", _MEDIUM, _WIDE),
+        _named("ccm", "mobilenet_v2", _MEDIUM, _WIDE),
+        _named("simple_baseline", "resnet50", _MEDIUM, _WIDE),
+        _named("simple_baseline", "resnext50_32x4d", _MEDIUM, _WIDE),
+        _named("hrnet", "hrnet_w32", _MEDIUM, ()),
+        _named("ccm", "resnet50", _MEDIUM, _WIDE, dilated=True),
+        _named("ccm", "resnext50_32x4d", _MEDIUM, _WIDE, dilated=True),
+        _named("ccm", "hrnet_w32", _MEDIUM, (32,)),
+        _named("simple_baseline", "resnet152", _LARGE, _WIDE),
+        _named("hrnet", "hrnet_w48", _LARGE, ()),
+        _named("ccm", "resnet152", _LARGE, (128, 96, 64), dilated=True),
+        _named("ccm", "hrnet_w48", _LARGE, (48,)),
+    ]
+)
+
+
+def size_of(spec: ModelSpec, keypoints: int = KEYPOINTS) -> dict[str, int]:
+    """`parameters`, and `macs` of one crop through all that training runs, nothing being computed.
+
+    Multiply-accumulates as PyTorch counts them (its operations halved), deconvolutions as they are executed. The paper
+    counts otherwise, so its GFLOPs are not these.
+    """
+    with torch.device("meta"):
+        network = build(spec, keypoints)
+        network.train()
+        with FlopCounterMode(display=False) as counter:
+            network(torch.empty(2, 3, *spec.input_size))  # normalisation of pooled features needs two crops
+    return {
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "macs": counter.get_total_flops() // 4,
+    }

@@ -1,0 +1,69 @@
+"""Parameters and MACs of the paper's networks (Table 10), milliseconds a person by part for ours (Table 9)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from model.network import PoseNetwork, build
+from model.spec import ModelSpec
+from pipeline import layout
+from pipeline.artefacts import write_json
+from pipeline.benchmarks.inference import machine, time_network
+from pipeline.benchmarks.networks import PAPER_NETWORKS, size_of
+from pipeline.devices import pick_device
+from pipeline.evaluation.sets import load_model, network_text
+from pipeline.params import Params
+from pipeline.progress import Progress
+
+MIXERS_FOR_BASELINE = (256, 256, 256)  # Xiao 2018
+
+
+def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
+    """Count the paper's networks and ours; time ours beside a Simple Baseline on the same backbone."""
+    device = pick_device(params.compute.device)
+    with progress.task("count"):
+        networks = progress.track(list(PAPER_NETWORKS.items()), description="count", unit="network")
+        models = {name: size_of(spec) for name, spec in networks}
+    ours = {strategy: load_model(params, strategy) for strategy in params.strategies}
+    keypoints = next(iter(ours.values())).keypoints
+    for strategy, model in ours.items():
+        models[strategy] = size_of(model.network.spec, len(keypoints))
+    ccm = next(iter(ours.values())).network
+    times: dict[str, dict[str, Any]] = {}
+    for name, network in (("Baseline", baseline_of(ccm, len(keypoints))), ("CCM", ccm)):
+        with progress.task(f"time {name}"):
+            rows = time_network(
+                network,
+                keypoints,
+                params.evaluate.postprocessing,
+                people=params.benchmark.people,
+                repeats=params.benchmark.repeats,
+                compute=params.compute,
+                device=device,
+            )
+            times[name] = {"network": network_text(network.spec), "rows": rows}
+    write_json(layout.metrics("benchmark"), {"machine": machine(device), "models": models, "times": times})
+    progress.table("times", [{"model": m, "row": r, **f} for m, t in times.items() for r, f in t["rows"].items()])
+    first = next(iter(ours))
+    return {
+        "parameters": models[first]["parameters"],
+        "macs": models[first]["macs"],
+        **{f"ms a person: {part}": ms for part, ms in next(iter(times["CCM"]["rows"].values())).items()},
+    }
+
+
+def baseline_of(network: PoseNetwork, keypoints: int) -> PoseNetwork:
+    """A Simple Baseline (Xiao 2018) with untrained weights on the same backbone and input: only its speed counts."""
+    spec = replace(
+        network.spec,
+        architecture="simple_baseline",
+        mixers=MIXERS_FOR_BASELINE,
+        dilated=False,
+        auxiliary=False,
+        weights="none",
+    )
+    with torch.random.fork_rng():
+        return build(ModelSpec.parse(spec), keypoints)

@@ -1,0 +1,48 @@
+import base64
+
+import cv2
+import numpy as np
+
+from pipeline.keypoints import load_keypoint_set
+from pipeline.report.drawing import LEFT, OUTSIDE, REGION, Scene, Skeleton, around, data_uri, picture
+
+COCO = load_keypoint_set("coco")
+
+
+def decoded(uri: str) -> np.ndarray:
+    raw = base64.b64decode(uri.removeprefix("data:image/jpeg;base64,"))
+    return cv2.cvtColor(cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def test_a_picture_shows_the_region_scaled_with_the_pose_in_place(tmp_path):
+    path = tmp_path / "grey.png"
+    cv2.imwrite(str(path), np.full((100, 200, 3), 128, np.uint8))
+    points, shown = np.full((17, 2), np.nan), np.zeros(17, bool)
+    points[COCO.index("left_wrist")], shown[COCO.index("left_wrist")] = (60, 50), True
+    region = np.array([40.0, 0, 40, 50])
+    made = picture(Scene(path, region, skeletons=[Skeleton(points, shown)]), COCO, "caption", height=200)
+    assert (made.width, made.height) == (160, 200)
+    image = decoded(made.source)
+    assert image.shape == (200, 160, 3)
+    assert np.abs(image[198, 80].astype(int) - LEFT).max() < 60  # (60 - 40) * 4, just above the lower edge at 50 * 4
+    assert np.abs(image[20, 20].astype(int) - 128).max() < 6
+
+
+def test_what_lies_outside_the_image_is_grey(tmp_path):
+    path = tmp_path / "white.png"
+    cv2.imwrite(str(path), np.full((50, 50, 3), 255, np.uint8))
+    image = decoded(picture(Scene(path, np.array([-50.0, 0, 100, 50])), COCO, "", height=50).source)
+    assert np.abs(image[25, 20].astype(int) - OUTSIDE).max() < 6
+    assert image[25, 80].min() > 250
+
+
+def test_a_region_holds_its_boxes_in_one_shape():
+    region = around([np.array([10.0, 10, 100, 20]), np.array([50.0, 40, 10, 10])])
+    assert region[2] / region[3] == REGION
+    assert (region[:2] < 10).all()
+    assert (region[:2] + region[2:] > (110, 50)).all()
+
+
+def test_a_data_uri_holds_the_image():
+    image = np.full((8, 8, 3), 200, np.uint8)
+    assert np.abs(decoded(data_uri(image)).astype(int) - 200).max() < 4

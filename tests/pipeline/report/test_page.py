@@ -1,0 +1,127 @@
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline import layout
+from pipeline.artefacts import write_json, written
+from pipeline.params import load_params
+from pipeline.progress import Progress
+from pipeline.report.page import SECTIONS
+from pipeline.steps import ablate_postprocessing, evaluate, report
+from pipeline.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
+from tests.pipeline.workspace import ROOT, STRATEGY, make_workspace
+
+torch.set_num_threads(1)
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+def write_mined_sets() -> None:
+    """H and U of `train`, as the stages that make them would leave them."""
+    detections = read_table(layout.detections("train"), "detections")
+    count, box = detections.num_rows, to_numpy(detections, "bbox")
+    shared = {
+        name: detections[name] for name in ("image_id", "source", "file_name", "width", "height", "bbox", "score")
+    }
+    random = np.random.default_rng(0)
+    points = box[:, None, :2] + random.random((count, 17, 2)) * box[:, None, 2:]
+    labels = np.concatenate([points, np.full((count, 17, 1), 2)], 2).reshape(count, 51).astype(np.float32)
+    for letter, kind, keypoints in (("H", "hard_negative", np.zeros((count, 51), np.float32)), ("U", "pseudo", labels)):
+        columns = {
+            **shared,
+            "instance_id": detections["detection_id"],
+            "kind": [kind] * count,
+            "area": box[:, 2] * box[:, 3],
+            "iscrowd": np.zeros(count, bool),
+            "keypoints": keypoints,
+            "supervised": np.ones((count, 17), bool),
+        }
+        info = TableInfo("coco", table_info(detections).image_roots)
+        write_table(layout.letter(letter, "train"), table_from("instances", columns, info))
+    names = detections["file_name"].to_pylist()
+    figures = {
+        "rows": count, "people": count, "keypoints": 17 * count, "keypoints_per_row": 17.0,
+        "person_threshold": 0.5, "person_threshold_mode": "matched", "matched_threshold": 0.5,
+        "fixed_threshold": 0.9924, "labelled_people_per_image": 2.0, "keypoint_threshold": 0.6,
+        "share_of_keypoints_kept": 0.5,
+        "score_histogram": list(range(50)), "disagreement_by_keypoint": {"nose": 0.1, "left_wrist": 0.2},
+        "annotate_next": [
+            {"file_name": names[0], "bbox": box[0].tolist(), "disagreement": 0.2, "keypoint": "left_wrist"}
+        ],
+    }  # fmt: skip
+    write_json(layout.metrics("pseudo_label", "train"), figures)
+    with written(layout.curves("train_joint", STRATEGY)) as path:
+        path.write_text("epoch,loss,main_loss,val_ap\n1,0.5,0.4,0.1\n2,0.3,0.2,0.2\n")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The page of a workspace in which nearly everything has run."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("report")
+        patch.chdir(folder)
+        params = make_workspace(folder)
+        shutil.copy(ROOT / "dvc.yaml", folder)
+        text = (folder / "params.yaml").read_text()
+        text = re.sub(r"(pseudo_label:\n  sources: )\[\]", r"\1[train]", text)
+        (folder / "params.yaml").write_text(text)
+        params = load_params()
+        write_mined_sets()
+        evaluate.run(params, Progress(), STRATEGY)
+        ablate_postprocessing.run(params, Progress(), STRATEGY)
+        figures = report.run(params, Progress())
+        yield (folder / layout.REPORT), figures
+
+
+def test_the_page_has_every_section_and_needs_no_network(whole):
+    path, figures = whole
+    page = path.read_text()
+    assert [name for name in SECTIONS if f'id="{name}"' not in page] == []
+    assert figures["pictures"] > 20
+    assert figures["tables"] > 13
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert {address[:1] if address.startswith("#") else address[:5] for address in addresses} == {"#", "data:"}
+    assert "url(" not in page
+    assert "boxes of made-up with score &gt;= 0.05, person AP" in page
+    assert "26 of 26 rows measured" in page
+
+
+def test_a_section_without_its_artefacts_says_which_stage_makes_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    params = make_workspace(tmp_path)
+    for folder in ("data/results", "models", "data/detections", "data/tables", "metrics"):
+        shutil.rmtree(folder, ignore_errors=True)
+    report.run(params, Progress())
+    page = layout.REPORT.read_text()
+    assert [name for name in SECTIONS if f'id="{name}"' not in page] == []
+    assert f"<code>dvc repro evaluate@{STRATEGY.replace('>', '&gt;')}</code>" in page
+    assert "<code>dvc repro ingest@train</code>" in page
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_opens_in_a_browser(whole, width):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": width, "height": 844})
+        errors, requests = [], []
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url[:5]))
+        page.goto(whole[0].as_uri())
+        page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
+        assert errors == []
+        assert set(requests) <= {"file:", "data:"}
+        pictures = page.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 0)")
+        assert len(pictures) == whole[1]["pictures"]
+        assert all(pictures)
+        assert page.evaluate("document.querySelectorAll('table').length") == whole[1]["tables"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        browser.close()

@@ -1,0 +1,90 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from model.network import PoseNetwork
+from pipeline import layout
+from pipeline.artefacts import file_hash, read_json
+from pipeline.evaluation.ablation import ABLATION, OWN_SETTINGS
+from pipeline.evaluation.average_precision import STATS
+from pipeline.evaluation.people import read_poses, read_truth
+from pipeline.keypoints import load_keypoint_set
+from pipeline.progress import Progress
+from pipeline.steps import ablate_postprocessing, evaluate
+from pipeline.tables import read_table
+from tests.pipeline.evaluation.generated import coco_of, pycocotools_stats
+from tests.pipeline.workspace import STRATEGY, make_workspace
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("workspace")
+        patch.chdir(folder)
+        params = make_workspace(folder)
+        evaluate.run(params, Progress(), STRATEGY)
+        yield params
+
+
+def truth_of_val():
+    tables = read_table(layout.images("val"), "images"), read_table(layout.instances("val"), "instances")
+    return read_truth(*tables, load_keypoint_set("coco"))
+
+
+@pytest.mark.parametrize("boxes", ["detected", "ground_truth"])
+def test_the_results_file_scores_with_pycocotools_what_the_metrics_say(workspace, boxes):
+    figures = read_json(layout.metrics("evaluate", STRATEGY))["val"][boxes]
+    results = json.loads((layout.results(STRATEGY) / f"val-{boxes}.json").read_text())
+    expected = pycocotools_stats(coco_of(truth_of_val()), results)
+    assert [figures.get(name, -1) for name in STATS] == expected
+    assert set(figures["interval"]) <= set(STATS)
+
+
+def test_every_ap_says_which_boxes_it_used(workspace):
+    figures = read_json(layout.metrics("evaluate", STRATEGY))["val"]
+    assert figures["ground_truth"]["boxes"] == {"kind": "ground_truth", "count": 7}  # a crowd and one without keypoints
+    about = figures["detected"]["boxes"]
+    assert (about["kind"], about["detector"], about["threshold"]) == ("detected", "made-up", 0.05)
+    assert 0.3 < about["person_AP"] < 1
+
+
+def test_poses_are_a_table_with_boxes_and_scores_sorted_by_image(workspace):
+    table = read_table(layout.results(STRATEGY) / "val-detected.parquet", "poses")
+    poses = read_poses(table, truth_of_val())
+    assert (np.diff(poses.image) >= 0).all()
+    assert set(table["model"].to_pylist()) == {STRATEGY}
+
+
+def test_a_second_run_gives_the_same_bytes(workspace):
+    before = file_hash(layout.results(STRATEGY)), file_hash(layout.metrics("evaluate", STRATEGY))
+    evaluate.run(workspace, Progress(), STRATEGY)
+    assert (file_hash(layout.results(STRATEGY)), file_hash(layout.metrics("evaluate", STRATEGY))) == before
+
+
+def test_all_rows_of_the_ablation_come_from_one_pass_each_way(workspace, monkeypatch):
+    seen = []
+    forward = PoseNetwork.forward
+    monkeypatch.setattr(PoseNetwork, "forward", lambda self, images: seen.append(len(images)) or forward(self, images))
+    ablate_postprocessing.run(workspace, Progress(), STRATEGY)
+    assert sum(seen) == 2 * read_table(layout.detections("val"), "detections").num_rows
+    found = read_json(layout.metrics("ablate_postprocessing", STRATEGY))
+    assert set(found["rows"]) == {*ABLATION, OWN_SETTINGS}
+    assert len(found["rows"]) == 26
+    evaluated = read_json(layout.metrics("evaluate", STRATEGY))["val"]["detected"]
+    assert found["rows"][OWN_SETTINGS]["AP"] == evaluated["AP"]
+    assert found["conditions"]["boxes"] == evaluated["boxes"]
+
+
+def test_another_keypoint_set_is_matched_by_name(workspace):
+    instances = read_table(layout.instances("val"), "instances")
+    truth = read_truth(read_table(layout.images("val"), "images"), instances, load_keypoint_set("aic"))
+    assert "nose" not in truth.names
+    assert len(truth.names) == 12
+    whole = truth_of_val()
+    for k, name in enumerate(truth.names):
+        np.testing.assert_array_equal(truth.keypoints[:, k], whole.keypoints[:, whole.names.index(name)])
+        assert truth.sigmas[k] == whole.sigmas[whole.names.index(name)]
