@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from model.weights import fill_backbone, read_tensors
 PERSON = 1  # the label of a person in torchvision's targets; 0 is background
 ASPECTS = (0.5, 1.0, 2.0)  # height to width of the anchors
 _MASK_LAYERS = 4
+_NORM_GROUPS = 8
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class DetectorSpec:
             last stage, the others are its last stages: five sizes are strides 4, 8, 16, 32 and 64.
         max_detections: of an image.
         fpn_channels: of the pyramid and of the mask head (torchvision's: 256).
+        fpn_norm: group normalisation in the pyramid. torchvision has none; a backbone whose last convolutions are
+            followed by no activation gives maps so large that training without it starts far off.
         head_channels: of the box head's two layers (torchvision's: 1024).
         proposals: that leave the first stage while training; half as many in use (torchvision's: 2000).
         sampled_proposals: of an image, that the box head is trained on (torchvision's: 512).
@@ -63,6 +67,7 @@ class DetectorSpec:
     anchor_sizes: tuple[int, ...] = (32, 64, 128, 256, 512)
     max_detections: int = 100
     fpn_channels: int = 256
+    fpn_norm: bool = False
     head_channels: int = 1024
     proposals: int = 2000
     sampled_proposals: int = 512
@@ -73,6 +78,8 @@ class DetectorSpec:
             raise ValueError(f"anchor_sizes: {list(self.anchor_sizes)}; allowed: two or more, one a pyramid level")
         if self.max_size < self.min_size:
             raise ValueError(f"max_size: {self.max_size}; allowed: min_size, {self.min_size}, or more")
+        if self.fpn_norm and self.fpn_channels % _NORM_GROUPS:
+            raise ValueError(f"fpn_channels: {self.fpn_channels}; allowed with fpn_norm: multiples of {_NORM_GROUPS}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as a JSON card holds them."""
@@ -90,12 +97,13 @@ class DetectorSpec:
 class Pyramid(nn.Module):
     """A backbone and its feature pyramid: [B, 3, H, W] to maps of one width, by level name."""
 
-    def __init__(self, body: Any, indices: Sequence[int], channels: int, freeze_norms: bool) -> None:
+    def __init__(self, body: Any, indices: Sequence[int], channels: int, norm: bool, freeze_norms: bool) -> None:
         super().__init__()
         body.prune_intermediate_layers(list(indices), prune_norm=True, prune_head=True)
         self.body, self.indices, self.freeze_norms = body, list(indices), freeze_norms
         widths = [body.feature_info[i]["num_chs"] for i in indices]
-        self.fpn = FeaturePyramidNetwork(widths, channels, extra_blocks=LastLevelMaxPool())
+        layer = partial(nn.GroupNorm, _NORM_GROUPS) if norm else None
+        self.fpn = FeaturePyramidNetwork(widths, channels, extra_blocks=LastLevelMaxPool(), norm_layer=layer)
         self.out_channels = channels  # torchvision reads it
 
     def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
@@ -184,7 +192,7 @@ def build_detector(spec: DetectorSpec) -> PersonDetector:
     _freeze(body, spec.trainable_layers, frozen)
     statistics = body.pretrained_cfg if hasattr(body, "pretrained_cfg") else {}
     indices = range(len(body.feature_info) - stages, len(body.feature_info))
-    pyramid = Pyramid(body, indices, spec.fpn_channels, frozen)
+    pyramid = Pyramid(body, indices, spec.fpn_channels, spec.fpn_norm, frozen)
     mean = statistics.get("mean", timm.data.IMAGENET_DEFAULT_MEAN)
     std = statistics.get("std", timm.data.IMAGENET_DEFAULT_STD)
     return PersonDetector(spec, pyramid, mean, std)

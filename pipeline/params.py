@@ -174,6 +174,7 @@ class DetectorModel(Section):
     anchor_sizes: Annotated[list[Count], Field(min_length=2)]  # one a pyramid level, which decides their number
     max_detections: Count
     fpn_channels: Count
+    fpn_norm: bool
     head_channels: Count
     proposals: Count
     sampled_proposals: Count

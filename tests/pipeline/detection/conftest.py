@@ -25,6 +25,7 @@ MODEL = DetectorModel(
     anchor_sizes=[12, 24, 48, 96],
     max_detections=10,
     fpn_channels=16,
+    fpn_norm=True,
     head_channels=16,
     proposals=40,
     sampled_proposals=16,
