@@ -260,6 +260,7 @@ class TrainJoint(Section):
 
     model: KeypointModel
     training: Training
+    annotations: Literal["all", "without_occluded", "without_as_many_visible"]  # of C: what section 6.5 compares
     sampling: dict[Literal["A", "C", "H", "U"], Positive]
 
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline import layout
 from pipeline.artefacts import provenance
 from pipeline.params import Params, parse_strategy
 from pipeline.progress import Progress
-from pipeline.tables import concatenate, read_table, to_numpy, write_table
+from pipeline.tables import concatenate, read_table, table_from, table_info, to_numpy, write_table
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
@@ -22,11 +23,13 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     changes.
     """
     assert item is not None
-    figures: dict[str, Any] = {}
+    settings, figures = params.train_joint, dict[str, Any]()
     for phase, letters in zip(("train", "fine_tune"), parse_strategy(item), strict=True):
         with progress.task(phase):
             paths = {letter: letter_files(params, letter, alone=letters == "A") for letter in letters}
             tables = {letter: [trained_rows(path) for path in files] for letter, files in paths.items()}
+            if "C" in tables:
+                tables["C"] = [thinned(table, settings.annotations, settings.training.seed) for table in tables["C"]]
             made_by = provenance({"letters": letters}, [path for files in paths.values() for path in files])
             write_table(
                 layout.training_set(item, phase), concatenate([t for ts in tables.values() for t in ts], made_by)
@@ -61,3 +64,28 @@ def trained_rows(path: Path) -> pa.Table:
     if table.num_rows and not rows.num_rows:
         raise ValueError(f"{path}: none of {table.num_rows} people has a labelled keypoint to train on")
     return rows
+
+
+def thinned(table: pa.Table, annotations: str, seed: int) -> pa.Table:
+    """C with part of its keypoints treated as unlabelled, to see what annotations are worth (section 6.5).
+
+    `without_occluded` drops every occluded keypoint (COCO-I), `without_as_many_visible` as many visible ones at random
+    (COCO-V), `all` none. People without a labelled keypoint left are dropped.
+    """
+    triples = to_numpy(table, "keypoints").reshape(table.num_rows, -1, 3).copy() if table.num_rows else None
+    if annotations == "all" or triples is None:
+        return table
+    occluded = triples[:, :, 2] == 1
+    dropped = occluded
+    if annotations == "without_as_many_visible":
+        visible = np.flatnonzero(triples[:, :, 2] == 2)
+        count = min(int(occluded.sum()), len(visible))
+        dropped = np.zeros(occluded.size, bool)
+        dropped[np.random.default_rng(seed).choice(visible, count, replace=False)] = True
+        dropped = dropped.reshape(occluded.shape)
+    triples[dropped] = 0
+    supervised = to_numpy(table, "supervised").astype(bool) & ~dropped
+    columns = {name: table[name] for name in table.column_names}
+    columns |= {"keypoints": triples.reshape(table.num_rows, -1), "supervised": supervised}
+    thin = table_from("instances", columns, table_info(table))
+    return thin.filter(pa.array(supervised.any(1)))
