@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.sources.checks import good_images, good_people
 from pipeline.sources.image_files import Found
@@ -42,7 +43,7 @@ def assemble(source: str, index: str, records: Records, found: list[Found], info
     instances = _instance_columns(source, records, chosen, row_of, image_columns)
     masks = people.masks.take(pa.array(chosen))
     has_mask = masks.is_valid()
-    ids = pa.array(instances["instance_id"], pa.string())
+    ids = instances["instance_id"]
     return Tables(
         table_from("images", image_columns, info),
         table_from("manifest", _manifest_columns(images, found, kept), info),
@@ -80,10 +81,11 @@ def _instance_columns(
     keypoints, crowds = people.keypoints[chosen], people.crowds[chosen]
     keypoints[crowds] = 0
     labelled = keypoints[:, :, 2] > 0
-    keypoints[~labelled] = 0
+    keypoints *= labelled[:, :, None]
     take = pa.array(row_of)
+    ids = pa.array(people.ids, pa.string()).take(pa.array(chosen))
     return {
-        "instance_id": [f"{source}:{people.ids[position]}" for position in chosen],
+        "instance_id": pc.binary_join_element_wise(f"{source}:", ids, ""),
         "image_id": pa.array(images["image_id"], pa.string()).take(take),
         "source": _constant(source, len(chosen)),
         "file_name": pa.array(images["file_name"], pa.string()).take(take),

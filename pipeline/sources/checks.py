@@ -42,7 +42,7 @@ def good_people(
     `image_rows` leads from the ids of good images to their row, `sizes` [images, 2] is width and height by row, and
     `all_images` are the ids of all images that the index lists.
     """
-    rows = np.fromiter((image_rows.get(identity, -1) for identity in people.image_ids), np.int64, len(people))
+    rows = np.array([image_rows.get(identity, -1) for identity in people.image_ids], np.int64)
     bad = np.zeros(len(people), bool)
 
     def refuse(where: Any, reason: str, values: Any) -> None:
@@ -52,8 +52,9 @@ def good_people(
             quarantine.add(index, f"annotation {people.ids[position]}", reason, shown)
         bad[where] = True
 
-    listed = np.fromiter((identity in all_images for identity in people.image_ids), bool, len(people))
-    refuse(~listed, "unknown image id", people.image_ids)
+    unlisted = rows < 0
+    unlisted[unlisted] = [people.image_ids[i] not in all_images for i in np.flatnonzero(unlisted)]
+    refuse(unlisted, "unknown image id", people.image_ids)
     refuse(rows < 0, "its image was set aside", people.image_ids)
     refuse(_repeated(people.ids), "duplicate annotation id", people.ids)
     boxes = people.boxes

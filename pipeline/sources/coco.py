@@ -135,10 +135,6 @@ class CocoReading:
         return ids, {_hashable(c["id"]) for c in declared} - ids
 
 
-def _category(record: dict[str, Any]) -> Any:
-    return _hashable(record.get("category_id"))
-
-
 def _hashable(value: Any) -> Any:
     return value if isinstance(value, int | str) else repr(value)
 
@@ -146,13 +142,18 @@ def _hashable(value: Any) -> Any:
 def _image_columns(records: Sequence[dict[str, Any]]) -> tuple[list[str], list[str], list[int], list[int]]:
     """Ids, file names, widths and heights; raises when one is not what it should be."""
     names = [record["file_name"] for record in records]
-    widths = [0 if (side := record.get("width")) is None else side for record in records]
-    heights = [0 if (side := record.get("height")) is None else side for record in records]
-    if not all(names) or not set(map(type, names)) <= {str} or not set(map(type, [*widths, *heights])) <= {int}:
-        raise TypeError("file name or size")
-    if min([*widths, *heights], default=0) < 0 or any(record.get(side) == 0 for side in _SIDES for record in records):
-        raise ValueError("size")
+    if not all(names) or not set(map(type, names)) <= {str}:
+        raise TypeError("file name")
+    widths, heights = (_sides([record.get(side) for record in records]) for side in _SIDES)
     return identities([record["id"] for record in records]), names, widths, heights
+
+
+def _sides(values: list[int | None]) -> list[int]:
+    """Widths or heights, 0 where there is none; raises when one is no whole number above 0."""
+    sides = [0 if side is None else side for side in values]
+    if 0 in values or not set(map(type, sides)) <= {int} or min(sides, default=0) < 0:
+        raise ValueError("size")
+    return sides
 
 
 def _image_fault(record: Any) -> tuple[str, Any] | None:
@@ -193,7 +194,7 @@ def _person_fault(record: Any, people: set[Any], keypoints: int) -> tuple[str, A
 def _convert(records: Sequence[dict[str, Any]], people: set[Any], keypoints: int) -> People:
     """People of well-formed annotations; raises what `in_bulk` catches when one is not."""
     crowds = [record.get("iscrowd", 0) for record in records]
-    if not set(crowds) <= {0, 1} or not (set(map(_category, records)) <= people or not people):
+    if not set(crowds) <= {0, 1} or (people and not {record.get("category_id") for record in records} <= people):
         raise ValueError("iscrowd or category")
     none = [0] * (3 * keypoints)
     points = [none if (values := record.get("keypoints")) is None else values for record in records]

@@ -14,11 +14,9 @@ import orjson
 
 _PIECE = 4 << 20  # bytes of text that are looked at, or parsed, at a time
 _QUOTE, _BACKSLASH = ord('"'), ord("\\")
-_STRUCTURE = np.zeros(256, bool)
-_STRUCTURE[list(b'"\\{}[]')] = True
 _STEP = np.zeros(256, np.int8)
 _STEP[list(b"{[")], _STEP[list(b"}]")] = 1, -1
-_LISTS = b"0123456789eE+-.,[] \t\r\n"  # what nested lists of numbers are written with
+_NUMBERS = rb'"%b"\s*:\s*(\[[\[\]0-9eE+\-., \t\r\n]*\])'  # ends at the last bracket before the next key or brace
 _KEY = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:\s*$')
 
 
@@ -134,23 +132,17 @@ class Raw(bytes):
 
 def _with_raw(text: bytes, key: str) -> list[Any]:
     """The elements, with lists of numbers under `key` as `Raw`."""
-    name = b'"%b"' % key.encode()
     mark = "#"  # stands for the text while the rest is parsed
     while mark.encode() in text:
         mark += "#"
     parts: list[bytes] = []
     texts: list[Raw] = []
-    last, at = 0, text.find(name)
-    while at >= 0:
-        start = text.find(b":", at) + 1
-        end = text.find(b'"', start)  # of the next key; before it, this element may end
-        close = text.find(b"}", start, end if end >= 0 else len(text))
-        value = text[start : close if close >= 0 else end if end >= 0 else len(text)].strip(b", \t\r\n")
-        if value.startswith(b"[") and not value.translate(None, _LISTS):
-            parts += [text[last:start], b'{"%b":%d}' % (mark.encode(), len(texts))]
-            texts.append(Raw(value))
-            last = text.index(value, start) + len(value)
-        at = text.find(name, start)
+    last = 0
+    for match in re.finditer(_NUMBERS % re.escape(key).encode(), text):
+        start, end = match.span(1)
+        parts += [text[last:start], b'{"%b":%d}' % (mark.encode(), len(texts))]
+        texts.append(Raw(text[start:end]))
+        last = end
     batch: list[Any] = orjson.loads(b"[" + b"".join([*parts, text[last:]]) + b"]")
     for element in batch:
         place = element.get(key) if isinstance(element, dict) else None
@@ -175,7 +167,8 @@ def _containers(text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     depth, in_string, escapes = 0, False, False
     for start in range(0, len(text), _PIECE):
         block = text[start : start + _PIECE]
-        at = np.flatnonzero(_STRUCTURE[block])
+        # With bit 0x20 set, brackets and the backslash are the three bytes from "{" on (and "|", which takes no step).
+        at = np.flatnonzero((((block | 0x20) - np.uint8(ord("{"))) <= 2) | (block == _QUOTE))
         at, escapes = _without_escapes(block, at, escapes)
         found = block[at]
         quotes = np.cumsum(found == _QUOTE) + in_string
@@ -184,7 +177,7 @@ def _containers(text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at, steps = at[outside], _STEP[found[outside]]
         after = depth + np.cumsum(steps, dtype=np.int64)
         depth = int(after[-1]) if len(after) else depth
-        kept = (after <= 2) & (after >= 0)
+        kept = (after <= 2) & (after >= 0) & (steps != 0)
         places.append(at[kept] + start)
         depths.append(after[kept])
     return np.concatenate(places), np.concatenate(depths)
