@@ -75,7 +75,7 @@ def shards_of(people: pa.Table, shard_images: int) -> list[tuple[int, int]]:
     images = np.asarray(people["image_id"].to_pylist())
     starts = np.flatnonzero(np.r_[True, images[1:] != images[:-1]]) if len(images) else np.zeros(0, int)
     firsts = starts[::shard_images].tolist()
-    return list(zip(firsts, [*firsts[1:], len(images)], strict=True))
+    return list(zip(firsts, [*firsts, len(images)][1:], strict=True))
 
 
 @dataclass(frozen=True)

@@ -1,56 +1,94 @@
+from __future__ import annotations
+
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from pipeline.steps.compose_sets import thinned
-from pipeline.tables import TableInfo, table_from, to_numpy
+from pipeline import layout
+from pipeline.params import Params, load_params
+from pipeline.profile import PROFILES
+from pipeline.progress import Progress
+from pipeline.steps import compose_sets
+from pipeline.tables import TableInfo, read_table, table_from, to_numpy, write_table
 
 
-def people(count=40):
-    random = np.random.default_rng(0)
-    visibility = random.choice([0, 1, 2], (count, 17), p=[0.2, 0.3, 0.5])
-    visibility[0] = 1  # one person of whom all is occluded
-    triples = np.concatenate([random.uniform(1, 90, (count, 17, 2)), visibility[:, :, None]], 2)
+def people(source: str, rows: int, kind: str, keypoints: str, labelled: int, supervised: int) -> object:
+    """`rows` people whose first keypoints are labelled and supervised; the last row has neither."""
+    count = {"coco": 17, "aic": 14}[keypoints]
+    triples = np.zeros((rows, count, 3), np.float32)
+    triples[: rows - 1, :labelled, 2] = 2
+    looked_at = np.zeros((rows, count), bool)
+    looked_at[: rows - 1, :supervised] = True
     columns = {
-        "instance_id": [f"c:{i}" for i in range(count)],
-        "image_id": ["c:0"] * count,
-        "source": ["c"] * count,
-        "file_name": ["0.jpg"] * count,
-        "kind": ["labelled"] * count,
-        "width": [100] * count,
-        "height": [100] * count,
-        "bbox": np.tile([0.0, 0, 99, 99], (count, 1)).astype(np.float32),
-        "area": np.ones(count),
-        "iscrowd": np.zeros(count, bool),
-        "keypoints": triples.reshape(count, 51).astype(np.float32),
-        "supervised": visibility > 0,
+        "instance_id": [f"{source}:{kind}{i}" for i in range(rows)],
+        "image_id": [f"{source}:{i}" for i in range(rows)],
+        "source": [source] * rows,
+        "file_name": ["a.jpg"] * rows,
+        "kind": [kind] * rows,
+        "width": [9] * rows,
+        "height": [9] * rows,
+        "bbox": np.ones((rows, 4), np.float32),
+        "area": np.ones(rows),
+        "iscrowd": np.zeros(rows, bool),
+        "keypoints": triples.reshape(rows, -1),
+        "supervised": looked_at,
     }
-    return table_from("instances", columns, TableInfo("coco", {"c": "images"}))
+    return table_from("instances", columns, TableInfo(keypoints, {source: f"images/{source}"}))
 
 
-def visibility_of(table):
-    return to_numpy(table, "keypoints")[:, 2::3]
+@pytest.fixture
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
+    """The four letters' tables on disk: 3 + 5 + 2 + 4 trainable rows, one row more in each that nothing supervises."""
+    monkeypatch.chdir(tmp_path)
+    write_table(layout.instances("train"), people("train", 4, "labelled", "coco", 10, 10))
+    write_table(layout.instances("external"), people("external", 8, "labelled", "aic", 14, 14))
+    write_table(layout.letter("A", "external"), people("external", 6, "labelled", "coco", 12, 12))
+    write_table(layout.letter("H", "train"), people("train", 3, "hard_negative", "coco", 0, 17))
+    write_table(layout.letter("U", "unlabeled"), people("unlabeled", 5, "pseudo", "coco", 4, 4))
+    return load_params(PROFILES / "built-in.yaml")
 
 
-def test_all_annotations_are_the_table_itself():
-    assert thinned(people(), "all", 0) is not None
-    assert thinned(people(), "all", 0).equals(people())
+def compose(params: Params, strategy: str) -> dict[str, object]:
+    return compose_sets.run(params.model_copy(update={"strategies": [strategy]}), Progress(), strategy)
 
 
-def test_without_occluded_keeps_every_visible_keypoint_and_no_other():
-    before, after = visibility_of(people()), thinned(people(), "without_occluded", 0)
-    assert after.num_rows == 39  # nothing is left of the first
-    np.testing.assert_array_equal(visibility_of(after), np.where(before[1:] == 2, 2, 0))
-    np.testing.assert_array_equal(to_numpy(after, "supervised"), before[1:] == 2)
+def test_a_set_is_the_concatenation_of_its_letters(params: Params) -> None:
+    figures = compose(params, "ACHU->CH")
+    phi = read_table(layout.training_set("ACHU->CH", "train"), "instances")
+    theta = read_table(layout.training_set("ACHU->CH", "fine_tune"), "instances")
+    assert (phi.num_rows, theta.num_rows) == (5 + 3 + 2 + 4, 3 + 2)
+    assert figures["train: rows of A"] == 5
+    assert sorted(set(theta["kind"].to_pylist())) == ["hard_negative", "labelled"]
+    assert to_numpy(phi, "supervised").any(1).all()
 
 
-def test_as_many_visible_ones_go_as_there_are_occluded():
-    before, after = visibility_of(people()), visibility_of(thinned(people(), "without_as_many_visible", 3))
-    assert (after == 1).sum() == (before == 1).sum()
-    assert (before == 2).sum() - (after == 2).sum() == (before == 1).sum()
-    assert thinned(people(), "without_as_many_visible", 3).equals(thinned(people(), "without_as_many_visible", 3))
-    assert not thinned(people(), "without_as_many_visible", 3).equals(thinned(people(), "without_as_many_visible", 4))
+def test_hard_negatives_supervise_every_map_and_have_no_keypoint(params: Params) -> None:
+    compose(params, "CH->CH")
+    rows = read_table(layout.training_set("CH->CH", "train"), "instances").to_pylist()
+    mined = [row for row in rows if row["kind"] == "hard_negative"]
+    assert mined
+    assert all(all(row["supervised"]) and not any(row["keypoints"][2::3]) for row in mined)
 
 
-@pytest.mark.parametrize("annotations", ["without_occluded", "without_as_many_visible"])
-def test_an_empty_table_stays_empty(annotations):
-    assert thinned(people().slice(0, 0), annotations, 0).num_rows == 0
+def test_a_alone_keeps_its_own_keypoints(params: Params) -> None:
+    compose(params, "A->C")
+    phi = read_table(layout.training_set("A->C", "train"), "instances")
+    assert to_numpy(phi, "supervised").shape == (7, 14)
+    assert to_numpy(read_table(layout.training_set("A->C", "fine_tune"), "instances"), "supervised").shape == (3, 17)
+
+
+def test_bytes_depend_on_the_sets_own_letters_alone(params: Params) -> None:
+    compose(params, "C->C")
+    before = layout.training_set("C->C", "train").read_bytes()
+    write_table(layout.letter("U", "unlabeled"), people("unlabeled", 9, "pseudo", "coco", 4, 4))
+    compose(params, "C->C")
+    assert layout.training_set("C->C", "train").read_bytes() == before
+    compose(params, "CH->C")
+    assert layout.training_set("CH->C", "fine_tune").read_bytes() == before
+
+
+def test_c_without_a_labelled_keypoint_is_refused(params: Params) -> None:
+    write_table(layout.instances("train"), people("train", 4, "labelled", "coco", 0, 0))
+    with pytest.raises(ValueError, match=r"data/tables/train/instances\.parquet: none of 4 people"):
+        compose(params, "C->C")

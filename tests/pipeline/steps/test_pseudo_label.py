@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipeline.params import Params, load_params
+from pipeline.profile import PROFILES
+from pipeline.steps import pseudo_label
+from pipeline.steps.pseudo_label import RawPoses, label_figures, pseudo_labels, shards_of
+from pipeline.tables import TableInfo, table_from, to_numpy
+
+SCORES = np.array([[0.95] * 6 + [0.1] * 11, [0.95] * 3 + [0.899] * 14, [0.9] * 17])
+
+
+@pytest.fixture
+def params(monkeypatch: pytest.MonkeyPatch) -> Params:
+    monkeypatch.setattr(pseudo_label, "provenance", lambda settings, inputs: {})
+    built_in = load_params(PROFILES / "built-in.yaml")
+    settings = built_in.pseudo_label.model_copy(update={"keypoint_threshold": 0.9, "min_keypoints": 4})
+    return built_in.model_copy(update={"pseudo_label": settings})
+
+
+def detections(images: list[str]) -> pa.Table:
+    rows = len(images)
+    columns = {
+        "detection_id": [f"d{i}" for i in range(rows)],
+        "image_id": images,
+        "source": ["unlabeled"] * rows,
+        "file_name": [f"{name}.jpg" for name in images],
+        "width": [100] * rows,
+        "height": [100] * rows,
+        "bbox": np.tile(np.float32([0, 0, 20, 80]), (rows, 1)),
+        "score": np.linspace(0.99, 0.999, rows),
+        "detector": ["d"] * rows,
+    }
+    return table_from("detections", columns, TableInfo("coco", {"unlabeled": "images"}))
+
+
+def poses(spread: np.ndarray | None = None) -> RawPoses:
+    points = np.arange(3 * 17 * 2, dtype=float).reshape(3, 17, 2)
+    return RawPoses(points, SCORES, np.zeros((3, 17)) if spread is None else spread)
+
+
+def test_keypoints_below_the_threshold_are_neither_labelled_nor_supervised(params: Params) -> None:
+    table = pseudo_labels(params, detections(["a", "a", "b"]), poses(), ["t:1", "s:2"])
+    assert table["instance_id"].to_pylist() == ["d0", "d2"], "the second has three keypoints, four are required"
+    assert (to_numpy(table, "supervised") == (SCORES[[0, 2]] >= 0.9)).all()
+    triples = to_numpy(table, "keypoints").reshape(2, 17, 3)
+    assert ((triples[:, :, 2] > 0) == (SCORES[[0, 2]] >= 0.9)).all()
+    assert (triples[0, 5, :2] == [10, 11]).all()
+    assert (triples[0, 6] == 0).all()
+    assert to_numpy(table, "keypoint_scores") == pytest.approx(SCORES[[0, 2]])
+    assert set(table["teacher"].to_pylist()) == {"t:1 s:2"}
+    assert set(table["kind"].to_pylist()) == {"pseudo"}
+
+
+def test_no_people_make_an_empty_table(params: Params) -> None:
+    nobody = RawPoses.read([], 17)
+    table = pseudo_labels(params, detections([]), nobody, [])
+    assert table.num_rows == 0
+    assert label_figures(params, table, nobody, detections([]))["rows"] == 0
+
+
+def test_what_to_annotate_next_is_where_teachers_disagree(params: Params) -> None:
+    spread = np.zeros((3, 17))
+    spread[1, 9] = 40.0
+    people = detections(["a", "a", "b"])
+    table = pseudo_labels(params, people, poses(spread), [])
+    figures = label_figures(params, table, poses(spread), people)
+    first = figures["annotate_next"][0]
+    assert (first["keypoint"], first["file_name"]) == ("left_wrist", "a.jpg")
+    assert first["disagreement"] == pytest.approx(40 / np.sqrt(20 * 80) / 17, rel=1e-4)
+    assert max(figures["disagreement_by_keypoint"], key=figures["disagreement_by_keypoint"].get) == "left_wrist"
+    assert sum(figures["score_histogram"]) == 3 * 17
+
+
+def test_shards_never_cut_an_image() -> None:
+    people = detections(["a", "a", "b", "c", "c", "c", "d"])
+    assert shards_of(people, 2) == [(0, 3), (3, 7)]
+    assert shards_of(people, 3) == [(0, 6), (6, 7)]
+    assert shards_of(detections([]), 2) == []
