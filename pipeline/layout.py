@@ -53,12 +53,13 @@ def training_set(strategy: str, phase: str) -> Path:
 
 
 def results(strategy: str) -> Path:
-    """Poses and COCO results of a strategy's model."""
+    """Poses and COCO results of a strategy's model, or of an ensemble."""
     return Path("data/results") / strategy
 
 
-DETECTOR = Path("models/detector")
-TEACHERS = Path("models/teachers")
+MODELS = Path("models")
+DETECTOR = MODELS / "detector"
+TEACHERS = MODELS / "teachers"
 REPORT = Path("reports/report.html")
 STATE = Path(".state")  # resume state: outside DVC's outputs, which are deleted before a stage reruns
 

@@ -322,13 +322,14 @@ class Params(Section):
     train_joint: TrainJoint
     fine_tune: FineTune
     evaluate: Evaluate
+    evaluate_ensemble: dict[Name, Annotated[list[str], Field(min_length=1)]]  # folders of models/, by ensemble
     ablate_postprocessing: AblatePostprocessing
     benchmark: Benchmark
     report: Report
 
     @model_validator(mode="after")
     def _consistent(self) -> Params:
-        problems = [*_unknown_sources(self), *_strategy_problems(self)]
+        problems = [*_unknown_sources(self), *_strategy_problems(self), *_ensemble_problems(self)]
         for path, name in [("data.keypoints", self.data.keypoints)] + [
             (f"data.sources.{key}.keypoints", source.keypoints) for key, source in self.data.sources.items()
         ]:
@@ -350,6 +351,17 @@ def parse_strategy(text: str) -> tuple[str, str]:
     if match is None or any(len(set(part)) != len(part) for part in match.groups()):
         raise ValueError("allowed: letters A, C, H, U, each once, on both sides of '->', such as ACHU->CH")
     return match["phi"], match["theta"]
+
+
+def _ensemble_problems(params: Params) -> list[str]:
+    known = [f"teachers/{name}" for name in params.train_teachers.models]
+    known += [f"final/{strategy}" for strategy in params.strategies]
+    return [
+        f"evaluate_ensemble.{name}: no model {member!r}; allowed: {', '.join(known)}"
+        for name, members in params.evaluate_ensemble.items()
+        for member in members
+        if member not in known
+    ]
 
 
 def _strategy_problems(params: Params) -> list[str]:

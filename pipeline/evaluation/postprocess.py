@@ -16,6 +16,7 @@ from pipeline.keypoints import KeypointSet
 from pipeline.params import Compute, Decoding, Postprocessing
 from pipeline.progress import Progress
 from pipeline.tables import TableInfo, table_from, table_info, to_numpy
+from postproc.coordinates import crop_transforms
 from postproc.poses import oks_nms, rescore, soft_nms
 
 
@@ -49,9 +50,9 @@ def decode_people(
     ValueError names the image when heatmaps are not finite.
     """
     count = people.num_rows
+    areas = padded_areas(people, network.spec.input_size, padding)
     points = {name: np.zeros((count, len(keypoints), 2)) for name in decodings}
     scores = {name: np.zeros((count, len(keypoints))) for name in decodings}
-    area = np.zeros(count)
     for prediction in predict(
         network,
         people,
@@ -63,14 +64,19 @@ def decode_people(
         progress=progress,
         description=description,
     ):
-        rows, scale = prediction.rows, np.linalg.det(prediction.transforms[:, :, :2])
-        area[rows] = prediction.crop[0] * prediction.crop[1] / scale
+        rows = prediction.rows
         for name, decoding in decodings.items():
             points[name][rows], scores[name][rows] = keypoints_of(prediction, decoding, network, keypoints)
             if not np.isfinite(scores[name][rows]).all():
                 bad = int(rows[~np.isfinite(scores[name][rows]).all(1)][0])
                 raise ValueError(f"the model's heatmaps are not finite on image '{people['file_name'][bad].as_py()}'")
-    return {name: Decoded(points[name], scores[name], area) for name in decodings}
+    return {name: Decoded(points[name], scores[name], areas) for name in decodings}
+
+
+def padded_areas(people: pa.Table, input_size: tuple[int, int], padding: float) -> np.ndarray:
+    """[N] square pixels of the image that each box's crop shows: what the toolboxes take for a pose's scale in NMS."""
+    transforms = crop_transforms(to_numpy(people, "bbox"), input_size, padding)
+    return input_size[0] * input_size[1] / np.linalg.det(transforms[:, :, :2])
 
 
 def poses_of(

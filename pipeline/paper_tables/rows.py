@@ -92,14 +92,18 @@ def _percent(figures: Mapping[str, Any]) -> dict[str, float]:
 
 def _evaluation(strategy: str, source: str | None = None, boxes: str = "detected") -> Callable[[Run], Any]:
     def read(run: Run) -> tuple[Figures, str]:
-        name = source or run.param("data.validation")
-        kinds = run.metrics.get(f"evaluate/{strategy}", {}).get(name, {})
-        found = kinds.get(boxes) or next(iter(kinds.values()), None)
-        if found is None:
-            return {}, ""
-        return _percent(found), f"{name}, {found['images']} images, {boxes_text(found['boxes'])}"
+        return _figures_of(run.metrics.get(f"evaluate/{strategy}", {}), source or run.param("data.validation"), boxes)
 
     return read
+
+
+def _figures_of(sets: Mapping[str, Any], source: str, boxes: str) -> tuple[Figures, str]:
+    """Figures of a set on the boxes asked for, or on those there are."""
+    kinds = sets.get(source, {})
+    found = kinds.get(boxes) or next(iter(kinds.values()), None)
+    if found is None:
+        return {}, ""
+    return _percent(found), f"{source}, {found['images']} images, {boxes_text(found['boxes'])}"
 
 
 def _view(strategy: str, view: tuple[str, ...], source: str | None = None) -> Callable[[Run], Any]:
@@ -240,8 +244,26 @@ def _sizes(labels: Mapping[str, str], run: Run, first: str) -> Needs | None:
     return Needs("C->C", read, backbone=network, any_run=True)
 
 
-def _test_dev(labels: Mapping[str, str], run: Run, first: str) -> None:
-    return None  # its annotations are not public: figures come from its server
+def _test_dev(labels: Mapping[str, str], run: Run, first: str) -> Needs | None:
+    """CCM's rows, on the workspace's own validation set: test-dev's annotations are known to its server alone."""
+    method, backbone = labels["Method"], _BACKBONES.get(labels["Backbone"], "")
+    if method == "CCM+*":
+
+        def read(other: Run) -> tuple[Figures, str]:
+            ensembles = {key: value for key, value in other.metrics.items() if key.startswith("evaluate_ensemble/")}
+            for key, sets in ensembles.items():
+                members = (other.param("evaluate_ensemble") or {}).get(key.split("/")[1], [])
+                figures, text = _figures_of(sets, other.param("data.validation"), "detected")
+                if figures:
+                    return figures, f"ensemble of {', '.join(members)}; {text}"
+            return {}, ""
+
+        return Needs(first, read, queue=bool(run.param("evaluate_ensemble")), any_run=True)
+    if not method.startswith("CCM"):
+        return None
+    strategy = "AC->C" if method == "CCM*" else "C->C"
+    network = {f"{_MODEL}.architecture": "ccm", **_with_backbone(backbone, None, [384, 288])}
+    return Needs(strategy, _evaluation(strategy), backbone=network)
 
 
 def _annotations(strategy: str, read: Callable[[Run], Any], model: str) -> Needs:

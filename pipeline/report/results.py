@@ -22,6 +22,8 @@ BOXES = {"detected": "detected boxes", "ground_truth": "ground-truth boxes"}
 def results(context: Context) -> Section:
     """Ten stats of every strategy, set and kind of boxes; differences; partial views; reasons for errors."""
     found = {strategy: context.metrics("evaluate", strategy) for strategy in context.strategies}
+    for name, members in context.params.evaluate_ensemble.items():
+        found[f"{name} ({', '.join(members)})"] = context.metrics("evaluate_ensemble", name)
     rows = [
         (strategy, source, boxes, figures)
         for strategy, sets in found.items()
@@ -69,7 +71,10 @@ def _stats(rows: list[tuple[str, str, str, dict[str, Any]]]) -> Table:
         stats = [with_interval(figures, name) if name in ("AP", "AR") else percent(figures.get(name)) for name in names]
         body.append([strategy, source, boxes_text(figures["boxes"]), count_text(figures["people"]), *stats])
     return Table(
-        ["strategy", "set", "boxes", "people", *names], body, "Every model on every set and kind of boxes", labels=3
+        ["strategy", "set", "boxes", "people", *names],
+        body,
+        "Every model, and every ensemble, on every set and kind of boxes",
+        labels=3,
     )
 
 

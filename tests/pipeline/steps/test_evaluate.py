@@ -12,8 +12,8 @@ from pipeline.evaluation.average_precision import STATS
 from pipeline.evaluation.people import read_poses, read_truth
 from pipeline.keypoints import load_keypoint_set
 from pipeline.progress import Progress
-from pipeline.steps import ablate_postprocessing, evaluate
-from pipeline.tables import read_table
+from pipeline.steps import ablate_postprocessing, evaluate, evaluate_ensemble
+from pipeline.tables import read_table, to_numpy
 from tests.pipeline.evaluation.generated import coco_of, pycocotools_stats
 from tests.pipeline.workspace import STRATEGY, make_workspace
 
@@ -41,6 +41,7 @@ def test_the_results_file_scores_with_pycocotools_what_the_metrics_say(workspace
     results = json.loads((layout.results(STRATEGY) / f"val-{boxes}.json").read_text())
     expected = pycocotools_stats(coco_of(truth_of_val()), results)
     assert [figures.get(name, -1) for name in STATS] == expected
+    assert 0.05 < figures["AP"] < 0.95
     assert set(figures["interval"]) <= set(STATS)
 
 
@@ -88,3 +89,15 @@ def test_another_keypoint_set_is_matched_by_name(workspace):
     for k, name in enumerate(truth.names):
         np.testing.assert_array_equal(truth.keypoints[:, k], whole.keypoints[:, whole.names.index(name)])
         assert truth.sigmas[k] == whole.sigmas[whole.names.index(name)]
+
+
+def test_an_ensemble_of_one_model_is_that_model(workspace):
+    params = workspace.model_copy(update={"evaluate_ensemble": {"alone": [f"final/{STRATEGY}"]}})
+    evaluate_ensemble.run(params, Progress(), "alone")
+    alone = read_json(layout.metrics("evaluate_ensemble", "alone"))["val"]["ground_truth"]
+    model = read_json(layout.metrics("evaluate", STRATEGY))["val"]["ground_truth"]
+    assert alone["boxes"] == model["boxes"]
+    assert alone["AP"] == pytest.approx(model["AP"], abs=0.05)  # an untrained model's peaks are nearly flat
+    tables = [read_table(layout.results(name) / "val-ground_truth.parquet", "poses") for name in ("alone", STRATEGY)]
+    one, two = (to_numpy(table, "keypoints") for table in tables)
+    assert np.median(np.abs(one - two)) < 1e-4

@@ -1,0 +1,90 @@
+"""Evaluating whatever finds keypoints, one network or several, on every set and kind of boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import layout
+from pipeline.artefacts import provenance
+from pipeline.evaluation.measures import measure, own_box_views, partial_views
+from pipeline.evaluation.people import read_poses
+from pipeline.evaluation.postprocess import Decoded, poses_of
+from pipeline.evaluation.results_file import write_results
+from pipeline.evaluation.sets import EvaluationSet, evaluation_set
+from pipeline.keypoints import KeypointSet, load_keypoint_set
+from pipeline.params import Params
+from pipeline.progress import Progress
+from pipeline.tables import to_numpy, write_table
+
+Finder = Callable[[EvaluationSet, str], Decoded]
+"""Finds the keypoints of a set's boxes; the text says which these are."""
+
+
+def evaluate_all(params: Params, progress: Progress, name: str, models: Sequence[Path], find: Finder) -> dict[str, Any]:
+    """Poses and COCO results of every set and kind of boxes, written to `layout.results(name)`; the figures, returned.
+
+    `models` are the folders that `find` uses. Figures are by set, then by kind of boxes.
+    """
+    keypoints = load_keypoint_set(params.data.keypoints)
+    figures: dict[str, Any] = {}
+    for source in params.evaluate.sets:
+        figures[source] = {}
+        for boxes in params.evaluate.boxes:
+            title = f"{source}, {boxes} boxes"
+            with progress.task(title):
+                chosen = evaluation_set(params, source, boxes, keypoints)
+                inputs = [*models, layout.detections(source) if chosen.row is None else layout.instances(source)]
+                path = layout.results(name) / f"{source}-{boxes}"
+                figures[source][boxes] = _evaluate(params, name, chosen, find(chosen, title), keypoints, inputs, path)
+    progress.table("evaluation", _rows(figures), "AP and AR by COCO's protocol, with the boxes they used")
+    return figures
+
+
+def headline(figures: dict[str, Any]) -> dict[str, float]:
+    """The one figure of each set and kind of boxes."""
+    return {
+        f"{row['set']}, {row['boxes']} boxes: {name}": row[name]
+        for row in _rows(figures)
+        for name in ("AP", "PCK")
+        if name in row
+    }
+
+
+def _rows(figures: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"set": source, "boxes": boxes, **{name: value for name, value in found.items() if not isinstance(value, dict)}}
+        for source, kinds in figures.items()
+        for boxes, found in kinds.items()
+    ]
+
+
+def _evaluate(
+    params: Params,
+    name: str,
+    chosen: EvaluationSet,
+    decoded: Decoded,
+    keypoints: KeypointSet,
+    inputs: Sequence[Path],
+    path: Path,
+) -> dict[str, Any]:
+    settings = params.evaluate.postprocessing
+    made_by = provenance(settings.model_dump(), inputs)
+    table, rows = poses_of(chosen.people, chosen.box_scores, decoded, settings, keypoints, name, made_by)
+    write_table(path.with_suffix(".parquet"), table)
+    write_results(path.with_suffix(".json"), table)
+
+    truth, poses = chosen.truth, read_poses(table, chosen.truth)
+    figures: dict[str, Any] = {"boxes": chosen.boxes}
+    figures |= measure(truth, poses, to_numpy(table, "bbox"), params.evaluate.bootstrap, chosen.mirror)
+    person = None
+    if chosen.row is not None:
+        person = np.argsort(truth.row)[chosen.row]  # whose box each row is, in the truth's order
+        points = np.full((len(truth), len(truth.names), 2), np.inf)
+        places = [keypoints.index(name) for name in truth.names]
+        points[person] = decoded.points[:, places]
+        figures |= own_box_views(truth, points)
+    return figures | partial_views(truth, poses, None if person is None else person[rows])
