@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ Arguments = argparse.Namespace
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 2 for wrong input (one message, no traceback), 130 or 143 when interrupted."""
+    # Before torch is imported: threads that wait by spinning take the cores from those that work, wherever a machine is shared.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     workspace = str(Path.cwd())
     if (Path(workspace) / "pipeline" / "steps").is_dir() and workspace not in sys.path:
         sys.path.insert(0, workspace)  # an experiment's copy of the project runs its own code
