@@ -16,7 +16,7 @@ Arguments = argparse.Namespace
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 2 for wrong input (one message, no traceback), 130 or 143 when interrupted."""
-    # Before torch is imported: threads that wait by spinning take the cores from those that work, wherever a machine is shared.
+    # Before torch is imported: threads that wait by spinning take the cores from those that work on a shared machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     workspace = str(Path.cwd())
     if (Path(workspace) / "pipeline" / "steps").is_dir() and workspace not in sys.path:

@@ -1,4 +1,4 @@
-"""Imports run along the arrows, flows -> pipeline -> {model, postproc}, and `dvc.yaml` knows what each stage imports."""
+"""Imports run along the arrows (flows -> pipeline -> model, postproc), and `dvc.yaml` knows what a stage imports."""
 
 from __future__ import annotations
 

@@ -37,7 +37,11 @@ def test_every_profile_is_valid_and_says_its_name(profile: Path) -> None:
     [
         ("mine_hard_negatives.score_threshold", 1.5, "less than or equal to 1"),
         ("mine_hard_negatives.score_threshold", "0.5", "valid number"),
-        ("mine_hard_negatives.score_treshold", 0.5, "unknown key; allowed: report_thresholds, score_threshold, sources"),
+        (
+            "mine_hard_negatives.score_treshold",
+            0.5,
+            "unknown key; allowed: report_thresholds, score_threshold, sources",
+        ),
         ("mine_hard_negatives.score_threshold", ..., "missing"),
         ("minehardnegatives", {}, "unknown key"),
         ("train_joint.training.epochs", 0, "greater than or equal to 1"),
