@@ -50,13 +50,10 @@ def run(request: Request) -> dict[str, Any]:
         say_once(server.absence())
         ran = reproduce(request.targets, force=request.force, listener=Listener())
         return {"stages run": ran}
-    from prefect.client.orchestration import get_client
-
     from flows.runs import run_as_flow
     from flows.tracking import close_abandoned
 
-    with get_client(sync_client=True) as client:
-        close_abandoned(client)
+    close_abandoned()
     return run_as_flow(FLOW, str(request), request.model_dump(), spread, lambda progress: watched(request, progress))
 
 

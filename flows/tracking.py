@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
+import httpx
 import psutil
 from prefect import Flow, Task
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Cancelled, Completed, Crashed, Pending
@@ -54,22 +56,26 @@ def this_process() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def close_abandoned(client: SyncPrefectClient) -> int:
-    """Close the unfinished runs of this machine whose process is gone (killed, or the machine went down)."""
+def close_abandoned() -> int:
+    """Close the unfinished runs of this machine whose process is gone (killed, or the machine went down); how many.
+
+    A server that is too busy to answer is asked again at the next start.
+    """
     unfinished = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
     wanted = FlowRunFilter.model_validate({"state": {"type": {"any_": unfinished}}})
     closed = 0
-    for run in client.read_flow_runs(flow_run_filter=wanted, limit=200):
-        if run.state is None or _is_alive(run):
-            continue
-        state: State[Any] = (
-            Cancelled(message="cancelled; its process is gone")
-            if run.state.is_cancelling()
-            else Crashed(message="its process ended without a word (killed, or the machine went down)")
-        )
-        client.set_flow_run_state(run.id, state, force=True)
-        closed += 1
+    with suppress(httpx.HTTPError), get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(flow_run_filter=wanted, limit=200):
+            if run.state is not None and not _is_alive(run):
+                client.set_flow_run_state(run.id, _end_of(run.state), force=True)
+                closed += 1
     return closed
+
+
+def _end_of(state: State[Any]) -> State[Any]:
+    if state.is_cancelling():
+        return Cancelled(message="cancelled; its process is gone")
+    return Crashed(message="its process ended without a word (killed, or the machine went down)")
 
 
 def _is_alive(run: FlowRun) -> bool:

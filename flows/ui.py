@@ -107,13 +107,10 @@ def _supervisor(record: dict[str, object]) -> psutil.Process | None:
 
 
 def _close_abandoned() -> None:
-    from prefect.client.orchestration import get_client
-
     from flows.tracking import close_abandoned
 
-    with get_client(sync_client=True) as client:
-        if closed := close_abandoned(client):
-            print(f"closed {closed} runs whose process was gone")
+    if closed := close_abandoned():
+        print(f"closed {closed} runs whose process was gone")
 
 
 def supervise(port: int) -> None:
