@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from uuid import UUID
 
 import prefect.runtime.flow_run
 from prefect import flow
 
-from flows import dag
+from flows import dag, lifetime
 from flows.runs import watching
 from flows.tracking import this_process
 from pipeline.params import load_params
@@ -25,5 +26,9 @@ def bring_up_to_date(request: dag.Request = dag.Request()) -> None:  # noqa: B00
 
 
 def serve(cron: str | None = None) -> None:
-    """Offer the deployment until interrupted, one run at a time."""
-    bring_up_to_date.serve(name="workspace", cron=cron, limit=1, print_starting_message=False)
+    """Offer the deployment until interrupted, one run at a time; a run that is at work then ends with it."""
+    lifetime.exit_on_sigterm()
+    try:
+        bring_up_to_date.serve(name=Path.cwd().name, cron=cron, limit=1, print_starting_message=False)
+    finally:
+        lifetime.end_children(10.0)
