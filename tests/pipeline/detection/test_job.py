@@ -136,18 +136,20 @@ def test_killed_at_random_moments_the_weights_are_those_of_an_unbroken_run(works
 
 
 @pytest.mark.slow
-def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(workspace: Path) -> None:
-    frozen = TRAINING.model_copy(
-        update={"model": TRAINING.model.model_copy(update={"backbone": "convnext_atto", "sampled_proposals": 512})}
-    )
+def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    # Without batch statistics, and with all proposals instead of a draw that differs by process.
+    model = TRAINING.model.model_copy(update={"backbone": "convnext_atto", "sampled_proposals": 512})
+    frozen = TRAINING.model_copy(update={"model": model})
     run_job(job(frozen), Progress())
     single = pd.read_csv("metrics/curves/train_detector.csv")
     half = frozen.model_copy(update={"batch_size": 1})
     run_job(job(half, COMPUTE.model_copy(update={"processes": 2})), Progress())
     double = pd.read_csv("metrics/curves/train_detector.csv")
-    # The proposals that are drawn for training differ by process, so the curves are alike rather than equal.
     assert double["step"].tolist() == single["step"].tolist()
-    assert double["loss"].tolist() == pytest.approx(single["loss"].tolist(), rel=0.25)
+    assert double["loss"].tolist() == pytest.approx(single["loss"].tolist(), rel=0.05)
 
 
 def test_a_loss_that_is_no_number_stops_and_names_the_images(workspace: Path) -> None:
