@@ -93,7 +93,8 @@ def test_aic_and_its_alignment():
         assert not supervised[name]
 
 
-def test_anybodys_own_keypoint_set(tmp_path: Path):
+@pytest.mark.parametrize("keypoints", ["sports.yaml", "lspe"])
+def test_anybodys_own_keypoint_set(tmp_path: Path, keypoints: str):
     built_in = Path(__file__).resolve().parents[3] / "pipeline/keypoint_sets/aic.yaml"
     (tmp_path / "sports.yaml").write_text(built_in.read_text().replace("top_of_head", "head_top"))
     for split, count in (("train", 1000), ("val", 800)):
@@ -101,7 +102,7 @@ def test_anybodys_own_keypoint_set(tmp_path: Path):
             format="coco",
             index=f"{REAL}/lspe/annotations/keypoints_{split}.json",
             images=f"{REAL}/lspe/{split}",
-            keypoints="sports.yaml",
+            keypoints=keypoints,
         )
         tables = ingested(source, max_bad_share=0.0)
         assert tables["images"].num_rows == tables["instances"].num_rows == count
