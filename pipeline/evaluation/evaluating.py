@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline import layout
 from pipeline.artefacts import provenance
+from pipeline.evaluation.false_positives import false_positive_figures
 from pipeline.evaluation.measures import measure, own_box_views, partial_views
 from pipeline.evaluation.people import read_poses
 from pipeline.evaluation.postprocess import Decoded, poses_of
@@ -81,7 +82,9 @@ def _evaluate(
     figures: dict[str, Any] = {"boxes": chosen.boxes}
     figures |= measure(truth, poses, to_numpy(table, "bbox"), params.evaluate.bootstrap, chosen.mirror)
     person = None
-    if chosen.row is not None:
+    if chosen.row is None:
+        figures |= false_positive_figures(truth, chosen.people, chosen.box_scores, decoded.scores)
+    else:
         person = np.argsort(truth.row)[chosen.row]  # whose box each row is, in the truth's order
         points = np.full((len(truth), len(truth.names), 2), np.inf)
         places = [keypoints.index(name) for name in truth.names]

@@ -53,6 +53,21 @@ def test_every_ap_says_which_boxes_it_used(workspace):
     assert 0.3 < about["person_AP"] < 1
 
 
+def test_detections_that_touch_nobody_are_counted(workspace):
+    detections = read_table(layout.detections("val"), "detections").to_pylist()
+    people = read_table(layout.instances("val"), "instances").to_pylist()
+
+    def touch(one, other):
+        (x, y, w, h), (left, top, width, height) = one["bbox"], other["bbox"]
+        across, down = min(x + w, left + width) - max(x, left), min(y + h, top + height) - max(y, top)
+        return one["image_id"] == other["image_id"] and across > 0 and down > 0
+
+    alone = sum(not any(touch(box, person) for person in people) for box in detections)
+    figures = read_json(layout.metrics("evaluate", STRATEGY))["val"]
+    assert figures["detected"]["false_positive_boxes"] == alone
+    assert "false_positive_boxes" not in figures["ground_truth"]
+
+
 def test_poses_are_a_table_with_boxes_and_scores_sorted_by_image(workspace):
     table = read_table(layout.results(STRATEGY) / "val-detected.parquet", "poses")
     poses = read_poses(table, truth_of_val())
