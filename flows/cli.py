@@ -80,12 +80,14 @@ def _parser() -> argparse.ArgumentParser:
     table = commands.add_parser("table", help="a table of the paper beside what was measured here")
     table.add_argument("number", type=int, metavar="N", help="2 to 14")
     table.add_argument("--run", action="store_true", dest="lacking", help="run the experiments that it lacks first")
-    table.add_argument("--jobs", type=int, default=1)
+    table.add_argument("--jobs", type=int, default=1, help="experiments at a time")
+    table.add_argument("--seeds", type=_whole_numbers, default=[], metavar="N,N", help="run each row with these seeds")
     table.set_defaults(run=_table)
 
     experiments = commands.add_parser("exp", help="grids of experiments")
     experiment_commands = experiments.add_subparsers(required=True, metavar="COMMAND")
     grid = experiment_commands.add_parser("grid", help="queue every combination of settings, and run them")
+    grid.add_argument("targets", nargs="*", metavar="TARGET", help="stages, e.g. evaluate; none: all")
     _add_settings(grid, "values to try, e.g. mine_hard_negatives.score_threshold=0.5,0.7,0.9")
     grid.add_argument("--jobs", type=int, default=1, help="experiments at a time")
     grid.add_argument("--queue-only", action="store_true", help="run them later, with `ccm exp start`")
@@ -93,6 +95,10 @@ def _parser() -> argparse.ArgumentParser:
     start = experiment_commands.add_parser("start", help="run what is queued")
     start.add_argument("--jobs", type=int, default=1, help="experiments at a time")
     start.set_defaults(run=_exp_start)
+    mean = experiment_commands.add_parser(
+        "mean", help="evaluations, mean and spread over runs that differ in seeds only"
+    )
+    mean.set_defaults(run=_exp_mean)
     compare = experiment_commands.add_parser("show", help="experiments side by side (dvc exp show)", add_help=False)
     compare.add_argument("rest", nargs=argparse.REMAINDER)
     compare.set_defaults(run=_exp_show)
@@ -101,6 +107,10 @@ def _parser() -> argparse.ArgumentParser:
     complexity.add_argument("rest", nargs=argparse.REMAINDER)
     complexity.set_defaults(run=lambda a: _benchmark("complexity", a.rest))
     return parser
+
+
+def _whole_numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
 
 
 def _stage(arguments: Arguments) -> int:
@@ -183,7 +193,7 @@ def _confirmed(question: str) -> bool:
 def _table(arguments: Arguments) -> int:
     from flows import experiments
 
-    experiments.paper_table(arguments.number, arguments.lacking, arguments.jobs)
+    experiments.paper_table(arguments.number, arguments.lacking, arguments.jobs, arguments.seeds)
     return 0
 
 
@@ -192,7 +202,7 @@ def _exp_grid(arguments: Arguments) -> int:
 
     if not arguments.settings:
         raise ValueError("nothing to vary: add -S key=value,value")
-    experiments.queue(experiments.grid(arguments.settings))
+    experiments.queue(experiments.grid(arguments.settings), arguments.targets)
     return 0 if arguments.queue_only else _exp_start(arguments)
 
 
@@ -201,6 +211,13 @@ def _exp_start(arguments: Arguments) -> int:
 
     experiments.run_queue(arguments.jobs)
     return _exp_show(argparse.Namespace(rest=[]))
+
+
+def _exp_mean(arguments: Arguments) -> int:
+    from flows import experiments
+
+    print(experiments.means())
+    return 0
 
 
 def _exp_show(arguments: Arguments) -> int:

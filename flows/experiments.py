@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from ruamel.yaml import YAML
 from flows import lifetime, server
 from flows.notices import say_once
 from flows.repro import Listener, child_environment, dvc_command, run_dvc
-from pipeline.paper_tables import Run, experiments_for, show, workspace_run
+from pipeline.paper_tables import Run, experiments_for, mean_figures, show, workspace_run
 from pipeline.params import PARAMS_FILE, load_params
 from pipeline.profile import edited, parse_value, split_setting
 from pipeline.progress import Progress
@@ -27,12 +28,16 @@ _COMMITS = 10  # how far back experiments count
 
 
 def grid(settings: Sequence[str]) -> list[dict[str, Any]]:
-    """Every combination of `key=value,value,...`; a comma inside brackets or quotes belongs to its value."""
+    """Every combination of `key=value,value,...`; a comma inside brackets or quotes belongs to its value.
+
+    Keys joined by commas take the same value: `train_joint.training.seed,fine_tune.training.seed=0,1,2`.
+    """
     axes = []
     for setting in settings:
-        key, text = split_setting(setting)
-        axes.append([(key, parse_value(value, setting)) for value in split_values(text)])
-    return [dict(combination) for combination in itertools.product(*axes)]
+        keys, text = split_setting(setting)
+        values = [parse_value(value, setting) for value in split_values(text)]
+        axes.append([dict.fromkeys(map(str.strip, keys.split(",")), value) for value in values])
+    return [dict(itertools.chain(*map(dict.items, combination))) for combination in itertools.product(*axes)]
 
 
 def split_values(text: str) -> list[str]:
@@ -40,8 +45,8 @@ def split_values(text: str) -> list[str]:
     return [part.strip() for part in re.findall(r"""(?:[^,\[\]{}'"]|\[[^\]]*\]|\{[^}]*\}|'[^']*'|"[^"]*")+""", text)]
 
 
-def queue(experiments: Sequence[Mapping[str, Any]]) -> None:
-    """Queue each set of params as a DVC experiment.
+def queue(experiments: Sequence[Mapping[str, Any]], targets: Sequence[str] = ()) -> None:
+    """Queue each set of params as a DVC experiment, of all stages or of what the targets need.
 
     Every one is validated first: ValueError for params that are wrong, and nothing is queued.
     """
@@ -49,7 +54,7 @@ def queue(experiments: Sequence[Mapping[str, Any]]) -> None:
         edited(settings)
     for settings in experiments:
         overrides = [f"--set-param={key}={override(value)}" for key, value in settings.items()]
-        command = [*dvc_command(), "exp", "run", "--queue", *overrides]
+        command = [*dvc_command(), "exp", "run", "--queue", *overrides, *targets]
         result = subprocess.run(command, capture_output=True, text=True, env=child_environment())
         if result.returncode != 0:
             raise ValueError(f"dvc exp run --queue: {result.stderr.strip() or result.stdout.strip()}")
@@ -78,6 +83,8 @@ def run_queue(jobs: int) -> None:
 
 
 def _run_all(jobs: int, parent_run: str | None = None) -> None:
+    if jobs > 1:  # side by side, they share the cores
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
     run_dvc(["exp", "run", "--run-all", "--jobs", str(jobs)], Listener(), parent_run)
 
 
@@ -88,11 +95,14 @@ def comparison() -> list[dict[str, Any]]:
     return list(csv.DictReader(result.stdout.splitlines()))
 
 
-def paper_table(number: int, run: bool, jobs: int) -> None:
-    """Print a table of the paper beside what was measured; with `run`, queue and run the experiments it lacks first."""
+def paper_table(number: int, run: bool, jobs: int, seeds: Sequence[int] = ()) -> None:
+    """Print a table of the paper beside what was measured; with `run`, queue and run the experiments it lacks first.
+
+    With `seeds`, each row is wanted once a seed of the training on Phi and Theta.
+    """
     runs = [workspace_run(), *experiment_runs()]
     if run:
-        wanted = experiments_for(number, runs)
+        wanted = experiments_for(number, runs, seeds)
         if wanted:
             queue(wanted)
             run_queue(jobs)
@@ -100,6 +110,11 @@ def paper_table(number: int, run: bool, jobs: int) -> None:
         else:
             print("no experiment is lacking that can be run here")
     print(show(number, runs))
+
+
+def means() -> str:
+    """What `evaluate` measured in the workspace and the experiments, with the spread over seeds."""
+    return mean_figures([workspace_run(), *experiment_runs()])
 
 
 def experiment_runs() -> list[Run]:

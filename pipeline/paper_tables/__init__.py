@@ -2,5 +2,6 @@
 
 from pipeline.paper_tables.comparison import Comparison, compare, experiments_for, show
 from pipeline.paper_tables.runs import Run, workspace_run
+from pipeline.paper_tables.seeds import mean_figures
 
-__all__ = ["Comparison", "Run", "compare", "experiments_for", "show", "workspace_run"]
+__all__ = ["Comparison", "Run", "compare", "experiments_for", "mean_figures", "show", "workspace_run"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from pipeline.evaluation.ablation import OWN_SETTINGS
 from pipeline.paper_tables.published import Published, published
 from pipeline.paper_tables.rows import PAPER_PROFILE, Needs, needs
 from pipeline.paper_tables.runs import Run
+from pipeline.paper_tables.seeds import SEEDS, Mean, other_seeds, with_seed
 
 _FIGURES = ("AP", "AR", "#Params", "GFLOPs", "Network Forward", "Map -> Coord", "Evaluation")
 
@@ -72,7 +73,7 @@ def show(number: int, runs: Sequence[Run]) -> str:
 
 
 def compare(number: int, runs: Sequence[Run]) -> Comparison:
-    """Table `number` beside `runs`, the first run that has a row's params winning.
+    """Table `number` beside `runs`, the first run that has a row's params winning; its other seeds give the spread.
 
     ValueError when there is no such table, or no run at all.
     """
@@ -106,7 +107,21 @@ def compare(number: int, runs: Sequence[Run]) -> Comparison:
     )
 
 
-def experiments_for(number: int, runs: Sequence[Run]) -> list[dict[str, Any]]:
+def experiments_for(number: int, runs: Sequence[Run], seeds: Sequence[int] = ()) -> list[dict[str, Any]]:
+    """The experiments that fill the blanks of table `number`, with `seeds` once a seed; see `_experiments_for`."""
+    if not seeds:
+        return _experiments_for(number, runs)
+    wanted = []
+    for seed in seeds:
+        workspace = with_seed(runs[0], seed)
+        chosen = dict.fromkeys(SEEDS, seed)
+        changed = {path: value for path, value in chosen.items() if runs[0].param(path) != value}
+        same_seed = [run for run in runs[1:] if run.has(chosen)]
+        wanted += [{**changed, **settings} for settings in _experiments_for(number, [workspace, *same_seed])]
+    return wanted
+
+
+def _experiments_for(number: int, runs: Sequence[Run]) -> list[dict[str, Any]]:
     """The params of each experiment that would fill a blank of table `number`: none that a run already has, none twice.
 
     `runs[0]` is the workspace; queued experiments are runs that are `pending`. Rows of the same params but another
@@ -133,27 +148,43 @@ def experiments_for(number: int, runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def _with_own_row(table: Published) -> Published:
-    """Tables 7 and 8 get a last row: the settings that params.yaml itself has."""
+    """Tables 7 and 8 get a last row, the settings that params.yaml itself has; Table 5 a first, C alone."""
+    if table.number == 5:
+        return replace(table, rows=(("CCM", "C->C", *["-"] * (len(table.columns) - 2)), *table.rows))
     if table.number not in (7, 8):
         return table
     own = (OWN_SETTINGS, *[""] * (len(table.columns) - 1))
     return replace(table, rows=(*table.rows, own))
 
 
-def _measured(table: Published, labels: Mapping[str, str], runs: Sequence[Run]) -> tuple[Mapping[str, float], str]:
+def _measured(table: Published, labels: Mapping[str, str], runs: Sequence[Run]) -> tuple[Mapping[str, Mean], str]:
     need = needs(table, labels, runs[0])
     if need is None:
         return {}, ""
-    merged: dict[str, float] = {}
+    merged: dict[str, Mean] = {}
     words = ""
     for run in runs:
         figures, text = need.read(run) if _fits(run, need) else ({}, "")
         if set(figures) - set(merged):
-            words = text if run is runs[0] else f"{text} (experiment {run.name})"
-            merged = {**figures, **merged}
+            same = [run, *_repeats(run, need, runs, figures)]
+            where = f" (experiment {run.name})" if run is not runs[0] else ""
+            words = text + (f" (mean and standard deviation of {len(same)} seeds)" if len(same) > 1 else where)
+            merged = {**_means([need.read(each)[0] for each in same], figures), **merged}
         if merged and not need.any_run:
             break
     return merged, words
+
+
+def _repeats(run: Run, need: Needs, runs: Sequence[Run], figures: Mapping[str, float]) -> list[Run]:
+    """The other runs that have the row's figures from other seeds; times and sizes have no seed to differ in."""
+    if need.any_run or not any(name.startswith("AP") for name in figures):
+        return []
+    measured = [each for each in runs if each is run or (_fits(each, need) and need.read(each)[0])]
+    return [each for each in other_seeds(run, measured) if each is not run]
+
+
+def _means(found: Sequence[Mapping[str, float]], names: Iterable[str]) -> dict[str, Mean]:
+    return {name: Mean.of([figures[name] for figures in found if name in figures]) for name in names}
 
 
 def _fits(run: Run, need: Needs) -> bool:
@@ -172,14 +203,18 @@ def _is_figure(column: str) -> bool:
     return column.startswith(_FIGURES) or column.isdigit()
 
 
-def _figure(number: int, value: float | None) -> str:
-    if value is None:
+def _figure(number: int, figure: Mean | None) -> str:
+    if figure is None:
         return ""
-    return f"{value:.2f}" if number in (9, 10) and value < 100 else f"{value:.1f}"
+    return figure.text(2 if number in (9, 10) and figure.value < 100 else 1)
 
 
 def _text(cell: Cell) -> str:
     return f"{cell.paper or '':>5} | {cell.ours:<5}"
+
+
+def _value(cell: Cell) -> float:
+    return float(cell.ours.split(" ")[0])
 
 
 def _with_differences(lines: list[Line], labels: tuple[str, ...]) -> list[Line]:
@@ -191,7 +226,7 @@ def _with_differences(lines: list[Line], labels: tuple[str, ...]) -> list[Line]:
             kind = second.labels[-1]
             first = next(one for one in lines if one.labels[0] == "CCM-I" and one.labels[-1] == kind)
             cells = tuple(
-                replace(cell, ours=f"{float(b.ours) - float(a.ours):.1f}" if a.ours and b.ours else "")
+                replace(cell, ours=f"{_value(b) - _value(a):.1f}" if a.ours and b.ours else "")
                 for cell, a, b in zip(line.cells, first.cells, second.cells, strict=True)
             )
             line = replace(line, cells=cells)

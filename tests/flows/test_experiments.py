@@ -33,6 +33,13 @@ def test_a_grid_is_every_combination() -> None:
     ]
 
 
+def test_keys_joined_by_commas_go_together() -> None:
+    assert grid(["a.seed, b.seed=0,1", "c=x"]) == [
+        {"a.seed": 0, "b.seed": 0, "c": "x"},
+        {"a.seed": 1, "b.seed": 1, "c": "x"},
+    ]
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

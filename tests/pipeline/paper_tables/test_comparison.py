@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -88,7 +89,37 @@ def test_experiments_are_what_is_missing_and_none_twice():
 
 def test_strategies_that_share_their_params_are_one_experiment():
     wanted = experiments_for(5, [Run("workspace", params(), {})])
-    assert wanted == [{"strategies": ["A->C", "AC->C", "ACH->CH", "ACHU->CH"]}]
+    assert wanted == [{"strategies": ["C->C", "A->C", "AC->C", "ACH->CH", "ACHU->CH"]}]
+
+
+def seeded(seed: int, strategies: list[str], name: str = "exp") -> tuple[str, dict]:
+    settings = params()
+    settings["train_joint"]["training"]["seed"] = settings["fine_tune"]["training"]["seed"] = seed
+    settings["strategies"] = strategies
+    return f"{name}-{seed}", settings
+
+
+def test_seeds_become_a_mean_with_its_spread():
+    metrics = [evaluated("AC->C", ap) for ap in (0.40, 0.44, 0.45)]
+    runs = [Run(*seeded(seed, ["AC->C"]), each) for seed, each in enumerate(metrics)]
+    runs += [replace(runs[0], name="again", metrics=evaluated("AC->C", 0.9))]  # the same seed is no new draw
+    text = show(5, [Run("workspace", params(), {}), *runs])
+    assert "75.0 | 43.0 ± 2.6" in text  # mean 43, squares 9 + 1 + 4 over two
+    assert "mean and standard deviation of 3 seeds" in text
+    other = params()
+    other["mine_hard_negatives"]["score_threshold"] = 0.9  # another experiment, not another seed
+    changed = Run("other", {**other, "strategies": ["AC->C"]}, evaluated("AC->C", 0.1))
+    assert show(5, [Run("workspace", params(), {}), *runs, changed]) == text
+
+
+def test_each_seed_is_queued_once():
+    workspace = Run("workspace", params(), evaluated("ACHU->CH", 0.4))
+    done = Run(*seeded(1, ["C->C", "A->C"]), evaluated("C->C", 0.3) | evaluated("A->C", 0.3))
+    seed = {"train_joint.training.seed": 1, "fine_tune.training.seed": 1}
+    assert experiments_for(5, [workspace, done], seeds=[0, 1]) == [
+        {"strategies": ["C->C", "A->C", "AC->C", "ACH->CH"]},
+        {**seed, "strategies": ["AC->C", "ACH->CH", "ACHU->CH"]},
+    ]
 
 
 def test_other_backbones_are_run_in_the_paper_profile_only():
