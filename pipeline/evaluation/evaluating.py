@@ -11,7 +11,7 @@ import numpy as np
 from pipeline import layout
 from pipeline.artefacts import provenance
 from pipeline.evaluation.false_positives import false_positive_figures
-from pipeline.evaluation.measures import measure, own_box_views, partial_views
+from pipeline.evaluation.measures import OWN_FIGURES, OwnPoses, measure, own_figures, partial_views
 from pipeline.evaluation.people import read_poses
 from pipeline.evaluation.postprocess import Decoded, poses_of
 from pipeline.evaluation.results_file import write_results
@@ -46,11 +46,11 @@ def evaluate_all(params: Params, progress: Progress, name: str, models: Sequence
 
 
 def headline(figures: dict[str, Any]) -> dict[str, float]:
-    """The one figure of each set and kind of boxes."""
+    """The few figures to look at first, by set and kind of boxes."""
     return {
         f"{row['set']}, {row['boxes']} boxes: {name}": row[name]
         for row in _rows(figures)
-        for name in ("AP", "PCK")
+        for name in ("AP", *OWN_FIGURES, "PCK")
         if name in row
     }
 
@@ -81,13 +81,13 @@ def _evaluate(
     truth, poses = chosen.truth, read_poses(table, chosen.truth)
     figures: dict[str, Any] = {"boxes": chosen.boxes}
     figures |= measure(truth, poses, to_numpy(table, "bbox"), params.evaluate.bootstrap, chosen.mirror)
-    person = None
+    own = None
     if chosen.row is None:
         figures |= false_positive_figures(truth, chosen.people, chosen.box_scores, decoded.scores)
     else:
         person = np.argsort(truth.row)[chosen.row]  # whose box each row is, in the truth's order
         points = np.full((len(truth), len(truth.names), 2), np.inf)
-        places = [keypoints.index(name) for name in truth.names]
-        points[person] = decoded.points[:, places]
-        figures |= own_box_views(truth, points)
-    return figures | partial_views(truth, poses, None if person is None else person[rows])
+        points[person] = decoded.points[:, [keypoints.index(name) for name in truth.names]]
+        own = OwnPoses(person[rows], points)
+        figures |= own_figures(truth, own)
+    return figures | partial_views(truth, poses, own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from pipeline.evaluation.errors import diagnose
 from pipeline.evaluation.matching import match_poses
 from pipeline.evaluation.people import Poses, Truth
 from pipeline.evaluation.subsets import OVERLAPS, outside_overlap
+
+OWN_FIGURES = ("OKS", "AP_Eq27")  # on annotated boxes only, where each person has a pose of its own
 
 
 def measure(truth: Truth, poses: Poses, boxes: np.ndarray, resamples: int, mirror: np.ndarray) -> dict[str, Any]:
@@ -39,43 +42,51 @@ def measure(truth: Truth, poses: Poses, boxes: np.ndarray, resamples: int, mirro
     return figures | {"errors": diagnose(truth, poses, mirror).counts()}
 
 
-def partial_views(truth: Truth, poses: Poses, person: np.ndarray | None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class OwnPoses:
+    """What annotated boxes tell: whose box each pose has, `person` [D], and the pose of each person before any
+    suppression, `points` [G, K, 2]."""
+
+    person: np.ndarray
+    points: np.ndarray
+
+
+def partial_views(truth: Truth, poses: Poses, own: OwnPoses | None) -> dict[str, Any]:
     """Tables 3, 13 and 14: overlapping people, visible and occluded keypoints, people by labelled keypoints.
 
-    `person` [D] is whom each pose's annotated box belongs to, where it does: poses of people outside a view are then
-    left out. With detected boxes nobody knows, so people outside a view are ignored as COCO ignores crowds.
+    With annotated boxes (`own`), poses of people outside a view are left out. With detected boxes nobody knows whose
+    they are, so people outside a view are ignored as COCO ignores crowds.
     """
     if truth.sigmas is None or truth.ignored.all():
         return {}
     views: dict[str, Any] = {
-        "visible": _view(truth.only(2), poses, person),
-        "occluded": _view(truth.only(1), poses, person),
+        "visible": _view(truth.only(2), poses, own),
+        "occluded": _view(truth.only(1), poses, own),
     }
-    views["max_iou"] = {name: _view(truth.ignoring(outside_overlap(truth, name)), poses, person) for name in OVERLAPS}
+    views["max_iou"] = {name: _view(truth.ignoring(outside_overlap(truth, name)), poses, own) for name in OVERLAPS}
     by_count = {}
     for count in range(1, len(truth.names) + 1):
-        view = _view(truth.ignoring(truth.labelled != count), poses, person)
-        by_count[str(count)] = {key: view[key] for key in ("AP", "people") if key in view}
+        view = _view(truth.ignoring(truth.labelled != count), poses, own)
+        by_count[str(count)] = {key: view[key] for key in ("people", "AP", *OWN_FIGURES) if key in view}
     return views | {"labelled_keypoints": by_count}
 
 
-def own_box_views(truth: Truth, points: np.ndarray) -> dict[str, float]:
-    """Eq 26 and 27 on annotated boxes, `points` [G, K, 2] being each person's own pose; crowds do not count."""
-    figures: dict[str, float] = {}
-    for name, view in (("all", truth), ("visible", truth.only(2)), ("occluded", truth.only(1))):
-        people = ~view.ignored
-        if view.sigmas is not None and people.any():
-            oks = own_oks(view, points)[people]
-            figures |= {f"mean_share_{name}": mean_share(oks), f"mean_oks_{name}": float(oks.mean())}
-    return figures
+def own_figures(truth: Truth, own: OwnPoses) -> dict[str, float]:
+    """`OWN_FIGURES`: mean OKS, and AP as Eq 26 and 27 write it; crowds and people without keypoints do not count."""
+    people = ~truth.ignored
+    if truth.sigmas is None or not people.any():
+        return {}
+    oks = own_oks(truth, own.points)[people]
+    return dict(zip(OWN_FIGURES, (float(oks.mean()), mean_share(oks)), strict=True))
 
 
-def _view(truth: Truth, poses: Poses, person: np.ndarray | None) -> dict[str, Any]:
+def _view(truth: Truth, poses: Poses, own: OwnPoses | None) -> dict[str, Any]:
     people = int((~truth.ignored).sum())
     if not people:
         return {"people": 0}
-    chosen = poses if person is None else poses.select(~truth.ignored[person])
-    return {"people": people, **_defined(summarise(match_poses(truth, chosen)))}
+    chosen = poses if own is None else poses.select(~truth.ignored[own.person])
+    figures = {"people": people, **_defined(summarise(match_poses(truth, chosen)))}
+    return figures if own is None else figures | own_figures(truth, own)
 
 
 def _defined(figures: dict[str, float]) -> dict[str, float]:

@@ -68,6 +68,29 @@ def test_detections_that_touch_nobody_are_counted(workspace):
     assert "false_positive_boxes" not in figures["ground_truth"]
 
 
+def test_annotated_boxes_give_the_oks_and_ap_of_equations_26_to_28(workspace):
+    figures = read_json(layout.metrics("evaluate", STRATEGY))["val"]
+    assert not {"OKS", "AP_Eq27"} & {*figures["detected"], *figures["detected"]["visible"]}
+    table, truth = read_table(layout.results(STRATEGY) / "val-ground_truth.parquet", "poses"), truth_of_val()
+    poses, boxes = read_poses(table, truth), to_numpy(table, "bbox")  # Soft-NMS has kept every person's pose
+    for found, counted in (
+        (figures["ground_truth"], (1, 2)),
+        (figures["ground_truth"]["visible"], (2,)),
+        (figures["ground_truth"]["occluded"], (1,)),
+    ):
+        similarities = []
+        for g in range(len(truth)):
+            seen = np.isin(truth.keypoints[g, :, 2], counted)
+            if truth.crowd[g] or not seen.any():
+                continue
+            (own,) = np.flatnonzero((poses.image == truth.image[g]) & np.isclose(boxes, truth.boxes[g]).all(1))
+            square = ((poses.points[own] - truth.keypoints[g, :, :2]) ** 2).sum(1)[seen]
+            similarities.append(np.exp(-square / (2 * truth.area[g] * (2 * truth.sigmas[seen]) ** 2)).mean())
+        shares = [np.mean([oks > s for oks in similarities]) for s in np.linspace(0.5, 0.95, 10)]
+        assert found["OKS"] == pytest.approx(np.mean(similarities), rel=1e-6)
+        assert found["AP_Eq27"] == pytest.approx(np.mean(shares))
+
+
 def test_poses_are_a_table_with_boxes_and_scores_sorted_by_image(workspace):
     table = read_table(layout.results(STRATEGY) / "val-detected.parquet", "poses")
     poses = read_poses(table, truth_of_val())
