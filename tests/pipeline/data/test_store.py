@@ -4,11 +4,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 import torch
 
 from pipeline.data import packed, training_batches
 from pipeline.params import Augmentation
-from tests.pipeline.data.people import blob, centroid, noise_people, people_table
+from tests.pipeline.data.people import blob, misplaced, noise_people, people_table
 
 ALL = Augmentation(rotation=40.0, scale=0.3, flip=0.5, half_body=0.5, half_body_keypoints=8)
 SETTINGS = {"input_size": (96, 72), "padding": 1.25, "augmentation": ALL}
@@ -29,22 +30,30 @@ def test_samples_are_those_of_the_images(tmp_path: Path):
         assert shown.float().mean() > 0.999  # nothing that a sample shows is missing from the store
 
 
-def test_keypoints_follow_the_stored_image(tmp_path: Path):
+@pytest.mark.parametrize("input_size", [(96, 72), (256, 192)])
+def test_keypoints_follow_the_stored_image(tmp_path: Path, input_size: tuple[int, int]):
+    # 0.01 px as everywhere, as the root mean square over dots: the store's JPEG moves a soft dot by up to 0.02 px, one
+    # way or the other, and by how much depends on the machine's decoder. What is moved wrongly is moved for all.
     random = np.random.default_rng(0)
-    size, names, keypoints = 900, [], np.zeros((16, 17, 3))
-    for i in range(16):
+    size, names, keypoints = 900, [], np.zeros((34, 17, 3))
+    for i in range(34):
         x, y = random.uniform(0.45 * size, 0.55 * size, 2)
         names.append(f"{i}.png")
         cv2.imwrite(str(tmp_path / names[-1]), blob(size, size, x, y, 24))
-        keypoints[i, i] = x, y, 2
-    table = people_table(tmp_path, names, np.tile([290.0, 250, 330, 400], (16, 1)), keypoints)
-    store = packed(table, tmp_path / "crops", **SETTINGS)
-    assert (store.scales < 0.6).all()  # large people are stored small
-    (batch,) = training_batches(table, **SETTINGS, batch_size=16, seed=0, epoch=0, store=store)
-    for i in range(16):
+        keypoints[i, i % 17] = x, y, 2
+    table = people_table(tmp_path, names, np.tile([290.0, 250, 330, 400], (34, 1)), keypoints)
+    settings = SETTINGS | {"input_size": input_size}
+    store = packed(table, tmp_path / "crops", **settings)
+    assert (store.scales < 0.7).all()  # large people are stored small
+    (batch,) = training_batches(table, **settings, batch_size=34, seed=0, epoch=0, store=store)
+    errors = []
+    for i in range(34):
         (k,) = batch.present[i].nonzero().flatten().tolist()
-        found = centroid(batch.images[i].permute(1, 2, 0).numpy())
-        assert np.abs(np.array(found) - batch.keypoints[i, k].numpy()).max() < 0.02
+        sigma = 24 * float(torch.linalg.det(batch.transforms[i, :, :2]).abs().sqrt())
+        image = batch.images[i].permute(1, 2, 0).numpy()
+        errors.append(misplaced(image, batch.keypoints[i, k].tolist(), sigma))
+    assert np.sqrt(np.mean(np.square(errors))) < 0.01
+    assert np.abs(errors).max() < 0.05
 
 
 def test_a_store_is_made_once(tmp_path: Path):
