@@ -12,7 +12,7 @@ from pipeline.paper_tables.runs import Run
 
 SEEDS = ("train_joint.training.seed", "fine_tune.training.seed")  # what makes a strategy's training another draw
 _NO_MATTER = ("strategies", "spread", "benchmark", "report", "evaluate_ensemble", "ablate_postprocessing")
-_SHOWN = ("AP", "AR", "PCK", "mean_oks_all", "mean_share_all", "false_positive_score")
+_SHOWN = ("AP", "AR", "OKS", "AP_Eq27", "PCK", "confident_false_positive_score", "touching_box_score")
 
 
 @dataclass(frozen=True)
