@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import random
-import signal
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +19,7 @@ from pipeline.params import Compute, DetectorTraining
 from pipeline.progress import Progress
 from pipeline.training.state import RunState
 from tests.pipeline.detection.conftest import COMPUTE, TRAINING
+from tests.pipeline.killing import killed_until_done
 
 LONGER = TRAINING.model_copy(update={"epochs": 10, "validate_every": 10})
 
@@ -95,43 +92,21 @@ def test_stopped_anywhere_it_ends_with_the_weights_of_an_unbroken_run(
     assert Path("metrics/curves/train_detector.csv").read_bytes() == curves
 
 
-CHILD = """
-import sys, torch
-torch.set_num_threads(1)
-from pipeline.detection import trainer
-trainer.CHECKPOINT_SECONDS = 0.0
-from pipeline.progress import Progress
-from tests.pipeline.detection.test_job import LONGER, job
-from pipeline.detection.job import run_job
-print("ready", flush=True)
-run_job(job(LONGER), Progress())
-"""
+def train_with_many_checkpoints() -> None:
+    trainer.CHECKPOINT_SECONDS = 0.0
+    run_job(job(TRAINING.model_copy(update={"epochs": 4})), Progress())
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_the_weights_are_those_of_an_unbroken_run(workspace: Path) -> None:
-    run_job(job(LONGER), Progress())
+def test_killed_at_random_moments_the_weights_are_those_of_an_unbroken_run(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0.0)
+    train_with_many_checkpoints()
     unbroken = weights()
-    forget()
-    Path("models/detector/model.safetensors").unlink()
-    root = str(Path(__file__).parents[3])
-    moments, kills = random.Random(0), 0
-    for _ in range(100):
-        child = subprocess.Popen(
-            [sys.executable, "-c", CHILD], env=os.environ | {"PYTHONPATH": root}, stdout=subprocess.PIPE, text=True
-        )
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-        try:
-            # Five times at least, whatever the machine's speed; then it may finish.
-            assert child.wait(timeout=moments.uniform(0.2, 2.0) if kills < 5 else None) == 0
-            break
-        except subprocess.TimeoutExpired:
-            child.send_signal(signal.SIGKILL)
-            child.wait()
-            kills += 1
-            assert not Path("models/detector/model.safetensors").exists()
-    assert kills >= 1
+    shutil.rmtree(".state")
+    shutil.rmtree("models")
+    assert killed_until_done(train_with_many_checkpoints) >= 5
     assert all(torch.equal(unbroken[name], value) for name, value in weights().items())
 
 

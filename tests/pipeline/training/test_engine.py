@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
+import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +16,7 @@ from safetensors.torch import load_file
 from pipeline.progress import Progress
 from pipeline.training import engine, state
 from pipeline.training.job import run_job
+from tests.pipeline.killing import killed_until_done
 from tests.pipeline.training.conftest import COMPUTE, TRAINING, job
 
 # Losses of the miniature run, epoch by epoch. A change meant to keep training as it is keeps them; made by
@@ -66,63 +63,26 @@ def test_another_setting_starts_fresh(workspace: Path) -> None:
     assert any((weights()[name] != weights("models/other")[name]).any() for name in weights())
 
 
-_CHILD = """
-import sys, torch
-torch.set_num_threads(1)
-from pipeline.progress import Progress
-from pipeline.training import engine
-from pipeline.training.job import run_job
-from tests.pipeline.training.conftest import TRAINING, job
-engine.CHECKPOINT_SECONDS = 0.0
-settings = TRAINING.model_copy(update={"epochs": 6, "ema": 0.9, "accumulate": 2})
-print("ready", flush=True)
-run_job(job(settings, output=sys.argv[1]), Progress())
-"""
-
-
-def start_child(output: str) -> subprocess.Popen[str]:
-    root = Path(__file__).parents[3]
-    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    child = subprocess.Popen(
-        [sys.executable, "-c", _CHILD, output],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "ready\n"
-    return child
+def train_with_many_checkpoints(output: str) -> None:
+    """A run whose state is saved after every batch, in the middle of accumulated ones too."""
+    engine.CHECKPOINT_SECONDS = 0.0
+    settings = TRAINING.model_copy(update={"epochs": 6, "ema": 0.9, "accumulate": 2})
+    run_job(job(settings, output=output), Progress())
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_the_weights_are_those_of_an_uninterrupted_run(workspace: Path) -> None:
-    assert start_child("models/whole").wait() == 0
-    whole, final = weights("models/whole"), next(Path(".state/training/train_joint").glob("*/final"))
-    run = final.parent
-    started = time.monotonic()
-    (final / "model.safetensors").unlink()
-    final.rename(run.parent / "put-aside")
-    moments, kills = random.Random(0), 0
-    while True:
-        child = start_child("models/killed")
-        try:
-            child.wait(timeout=1.0 + moments.uniform(0, 2.5))
-            break
-        except subprocess.TimeoutExpired:
-            child.send_signal(signal.SIGKILL)
-            child.wait()
-            kills += 1
-            assert not Path("models/killed").exists()
-            assert kills < 200, "no progress between kills"
-            if kills == 6:
-                assert start_child("models/killed").wait() == 0
-                break
-    assert time.monotonic() > started
-    assert kills >= 5
+def test_killed_at_random_moments_the_weights_are_those_of_an_uninterrupted_run(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", 0.0)
+    train_with_many_checkpoints("models/whole")
+    whole, curve = weights("models/whole"), curves()
+    shutil.rmtree(".state")
+    assert killed_until_done(partial(train_with_many_checkpoints, "models/killed")) >= 5
     killed = weights("models/killed")
     assert set(killed) == set(whole)
     assert all(torch.equal(killed[name], whole[name]) for name in whole)
+    pd.testing.assert_frame_equal(curves(), curve)
 
 
 def test_a_number_that_is_none_stops_and_names_the_batch(workspace: Path) -> None:
