@@ -103,9 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("rest", nargs=argparse.REMAINDER)
     compare.set_defaults(run=_exp_show)
 
-    complexity = commands.add_parser("complexity", help="parameters and MACs of the models", add_help=False)
-    complexity.add_argument("rest", nargs=argparse.REMAINDER)
-    complexity.set_defaults(run=lambda a: _benchmark("complexity", a.rest))
+    complexity = commands.add_parser("complexity", help="parameters and MACs of the paper's networks, measured")
+    complexity.add_argument("--json", action="store_true", help="print the rows as JSON")
+    complexity.set_defaults(run=lambda a: _benchmark("complexity", ["--json"] if a.json else []))
     return parser
 
 

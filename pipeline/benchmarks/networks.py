@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -45,6 +47,18 @@ PAPER_NETWORKS = dict(
         _named("ccm", "hrnet_w48", _LARGE, (48,)),
     ]
 )
+# Section 6.2.1 counts further mixers on HRNet; the dilated networks are run without what only training needs.
+OTHER_NETWORKS = {
+    **{
+        f"ccm hrnet_w32 256x192, K = {count}": replace(PAPER_NETWORKS["ccm hrnet_w32 256x192"], mixers=(32,) * count)
+        for count in (2, 3)
+    },
+    **{
+        f"{name}, no auxiliary decoder": replace(spec, auxiliary=False)
+        for name, spec in PAPER_NETWORKS.items()
+        if spec.auxiliary
+    },
+}
 
 
 def size_of(spec: ModelSpec, keypoints: int = KEYPOINTS) -> dict[str, int]:

@@ -225,17 +225,26 @@ def _times(labels: Mapping[str, str], run: Run, first: str) -> Needs:
     return Needs(first, read)
 
 
-def _sizes(labels: Mapping[str, str], run: Run, first: str) -> Needs | None:
+def sized_network(labels: Mapping[str, str]) -> str | None:
+    """A row of Table 10 as `pipeline.benchmarks.networks` names its network; None for other people's work."""
     backbone = _BACKBONES.get(labels["Backbone"])
     architecture = {"Baseline": "simple_baseline", "HRNet": "hrnet", "CCM": "ccm"}.get(labels["Method"].split(" ")[0])
-    if backbone is None or architecture is None:
+    return f"{architecture} {backbone} {labels['Input']}" if architecture and backbone else None
+
+
+def _sizes(labels: Mapping[str, str], run: Run, first: str) -> Needs | None:
+    name = sized_network(labels)
+    if name is None:
         return None
-    size = [int(side) for side in labels["Input"].split("x")]
+    architecture, backbone, size = name.split()
     mixers: list[int] | None = {"hrnet": list[int](), "simple_baseline": [256, 256, 256]}.get(architecture)
-    network = {f"{_MODEL}.architecture": architecture, **_with_backbone(backbone, mixers, size)}
+    network = {
+        f"{_MODEL}.architecture": architecture,
+        **_with_backbone(backbone, mixers, [int(side) for side in size.split("x")]),
+    }
 
     def read(other: Run) -> tuple[Figures, str]:
-        ours = other.metrics.get("benchmark", {}).get("models", {}).get(f"{architecture} {backbone} {labels['Input']}")
+        ours = other.metrics.get("benchmark", {}).get("models", {}).get(name)
         figures: dict[str, float] = {"#Params": ours["parameters"] / 1e6, "GFLOPs": ours["macs"] / 1e9} if ours else {}
         found, text = _evaluation("C->C")(other) if other.has(network) else ({}, "")
         counted = "GFLOPs here: multiply-accumulates as PyTorch counts them" if ours else ""
