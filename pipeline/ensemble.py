@@ -9,16 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import torch
 from torch import Tensor
 
 from model import checkpoints
 from model.network import PoseNetwork
-from pipeline.artefacts import file_hash
+from pipeline.artefacts import file_hash, source_hash
 from pipeline.devices import pick_device
 from pipeline.inference import Prediction, flip_shift, predict
 from pipeline.keypoints import KeypointSet
 from pipeline.params import Compute, Decoding
-from pipeline.progress import Progress
+from pipeline.shards import joined, kept
 from postproc.codec import average_heatmaps, decode
 from postproc.coordinates import heatmap_to_image
 from postproc.heatmaps import GAUSSIAN, align_flipped
@@ -36,7 +37,7 @@ class Member:
 
 @dataclass(frozen=True)
 class FusedPoses:
-    """A batch of people. `spread` is how far the members disagree: the RMS distance to their mean, in image pixels."""
+    """Some people of a table. `spread` is how far the members disagree: RMS distance to their mean, in image pixels."""
 
     rows: np.ndarray  # [B]
     points: np.ndarray  # [B, K, 2] image pixels
@@ -45,16 +46,20 @@ class FusedPoses:
 
 
 @lru_cache(maxsize=8)
-def load_member(folder: Path, content: str) -> Member:
-    """A model's folder, loaded once a process; `content` is the folder's hash and keys the cache."""
+def load_member(folder: Path, content: str, device: str) -> Member:
+    """A model's folder, loaded once a process and device; `content` is the folder's hash and keys the cache.
+
+    Threads that keep to a GPU each must not share a network: moving it to one takes it from the other.
+    """
     card = checkpoints.read_card(folder)
     padding = float(card.get("padding", 1.25))
-    return Member(f"{folder.name}:{content}", checkpoints.load(folder), tuple(card["keypoint_names"]), padding)
+    network = checkpoints.load(folder).to(torch.device(device))
+    return Member(f"{folder.name}:{content}", network, tuple(card["keypoint_names"]), padding)
 
 
-def load_members(folders: Sequence[Path], keypoints: KeypointSet) -> list[Member]:
+def load_members(folders: Sequence[Path], keypoints: KeypointSet, device: torch.device) -> list[Member]:
     """The networks of an ensemble. ValueError when they cannot be fused: other keypoints, padding or aspect ratio."""
-    members = [load_member(folder, file_hash(folder)) for folder in folders]
+    members = [load_member(folder, file_hash(folder), str(device)) for folder in folders]
     if not members:
         raise ValueError("an ensemble needs at least one model")
     first = members[0]
@@ -72,6 +77,52 @@ def load_members(folders: Sequence[Path], keypoints: KeypointSet) -> list[Member
     return members
 
 
+@dataclass(frozen=True)
+class FuseShard:
+    """The fused poses of a range of rows; picklable, and the same bytes wherever it runs. `work`: see `shards.kept`."""
+
+    work: str
+    people: pa.Table
+    folders: tuple[Path, ...]
+    keypoints: KeypointSet
+    settings: Decoding
+    batch_size: int
+    compute: Compute
+
+    @property
+    def members(self) -> list[Member]:
+        """The networks on the device of this worker."""
+        return load_members(self.folders, self.keypoints, pick_device(self.compute.device))
+
+    def __call__(self, rows: tuple[int, int]) -> Path:
+        """The file of this shard: `points`, `scores` and `spread` of `FusedPoses`, row by row."""
+        people, members = self.people.slice(rows[0], rows[1] - rows[0]), self.members
+        code = source_hash("model", "postproc", "pipeline.data", "pipeline.ensemble", "pipeline.inference")
+        decoding = {name: getattr(self.settings, name) for name in Decoding.model_fields}
+        settings = [[m.identity for m in members], decoding, self.batch_size, self.compute.precision, code]
+        return kept(self.work, people, settings, lambda: self._find(members, people))
+
+    def _find(self, members: Sequence[Member], people: pa.Table) -> dict[str, np.ndarray]:
+        points = np.zeros((people.num_rows, len(self.keypoints), 2))
+        scores, spread = np.zeros(points.shape[:2]), np.zeros(points.shape[:2])
+        for batch in predict_fused(
+            members,
+            people,
+            settings=self.settings,
+            keypoints=self.keypoints,
+            batch_size=self.batch_size,
+            compute=self.compute,
+        ):
+            points[batch.rows], scores[batch.rows], spread[batch.rows] = batch.points, batch.scores, batch.spread
+        return {"points": points, "scores": scores, "spread": spread}
+
+    def read(self, files: Sequence[Path]) -> FusedPoses:
+        """The shards' poses as one, in order."""
+        empty = np.zeros((0, len(self.keypoints)))
+        found = joined(files, points=np.zeros((*empty.shape, 2)), scores=empty, spread=empty)
+        return FusedPoses(np.arange(len(found["scores"])), **found)
+
+
 def predict_fused(
     members: Sequence[Member],
     table: pa.Table,
@@ -80,7 +131,6 @@ def predict_fused(
     keypoints: KeypointSet,
     batch_size: int,
     compute: Compute,
-    progress: Progress | None = None,
 ) -> Iterator[FusedPoses]:
     """Fused keypoints of every row's box of a table, batch by batch."""
     device = pick_device(compute.device)
@@ -93,7 +143,6 @@ def predict_fused(
             flip=settings.flip,
             compute=compute,
             device=device,
-            progress=progress if member is members[0] else None,
         )
         for member in members
     ]

@@ -42,8 +42,8 @@ def decode_people(
     batch_size: int,
     compute: Compute,
     device: torch.device,
-    progress: Progress,
-    description: str,
+    progress: Progress | None = None,
+    description: str = "predict",
 ) -> dict[str, Decoded]:
     """Every decoding of every box from one pass over the network, and a second one mirrored where any flips.
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from model import checkpoints
 from model.network import PoseNetwork
 from model.spec import ModelSpec
 from pipeline import layout
+from pipeline.artefacts import file_hash
+from pipeline.devices import pick_device
 from pipeline.evaluation.average_precision import box_ap
 from pipeline.evaluation.people import Truth, image_index, read_truth
 from pipeline.evaluation.postprocess import people_to_find
@@ -52,7 +57,14 @@ def load_model(params: Params, strategy: str) -> Model:
     card = checkpoints.read_card(folder)
     if tuple(card["keypoint_names"]) != keypoints.names:
         raise ValueError(f"{folder}: predicts {card['keypoint_names']}, data.keypoints has {list(keypoints.names)}")
-    return Model(strategy, checkpoints.load(folder), keypoints, float(card["padding"]))
+    network = _network(folder, file_hash(folder), str(pick_device(params.compute.device)))
+    return Model(strategy, network, keypoints, float(card["padding"]))
+
+
+@lru_cache(maxsize=8)
+def _network(folder: Path, content: str, device: str) -> PoseNetwork:
+    """A network, loaded once a process and device, as a worker meets it shard after shard; `content` keys the cache."""
+    return checkpoints.load(folder).to(torch.device(device))
 
 
 def evaluation_set(params: Params, source: str, boxes: str, predicted: KeypointSet) -> EvaluationSet:

@@ -2,37 +2,86 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from pipeline import layout
-from pipeline.artefacts import write_json
+from pipeline.artefacts import file_hash, source_hash, write_json
 from pipeline.devices import pick_device
 from pipeline.evaluation.evaluating import evaluate_all, headline
-from pipeline.evaluation.postprocess import Decoded, decode_people
-from pipeline.evaluation.sets import EvaluationSet, load_model
-from pipeline.params import Params
+from pipeline.evaluation.postprocess import Decoded, decode_people, padded_areas
+from pipeline.evaluation.sets import EvaluationSet, Model, load_model
+from pipeline.params import Decoding, Params
 from pipeline.progress import Progress
+from pipeline.shards import forget, joined, kept, shards_of
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
     """Evaluate strategy `item`'s final model on every set and kind of boxes."""
     assert item is not None
-    model = load_model(params, item)
 
     def find(chosen: EvaluationSet, title: str) -> Decoded:
-        return decode_people(
-            model.network,
-            chosen.people,
-            {item: params.evaluate.postprocessing},
-            keypoints=model.keypoints,
-            padding=model.padding,
-            batch_size=params.evaluate.batch_size,
-            compute=params.compute,
-            device=pick_device(params.compute.device),
-            progress=progress,
-            description=title,
-        )[item]
+        decode = DecodeShard(params, item, chosen.people)
+        shards = shards_of(chosen.people, params.spread.shard_images)
+        return decode.read(progress.map(decode, shards, description=title, unit="shard"))
 
     figures = evaluate_all(params, progress, item, [layout.final(item)], find)
     write_json(layout.metrics("evaluate", item), figures)
+    forget(_work(item))
     return headline(figures)
+
+
+def _work(strategy: str) -> str:
+    return f"evaluate/{strategy}"
+
+
+@dataclass(frozen=True)
+class DecodeShard:
+    """The keypoints of a range of rows by a strategy's model; picklable, and the same bytes wherever it runs."""
+
+    params: Params
+    strategy: str
+    people: pa.Table
+
+    @property
+    def model(self) -> Model:
+        """The model on the device of this worker."""
+        return load_model(self.params, self.strategy)
+
+    def __call__(self, rows: tuple[int, int]) -> Path:
+        """The file of this shard: `points` and `scores` of `Decoded`, row by row."""
+        people, settings = self.people.slice(rows[0], rows[1] - rows[0]), self.params.evaluate
+        decoding = {name: getattr(settings.postprocessing, name) for name in Decoding.model_fields}
+        identity = [
+            file_hash(layout.final(self.strategy)),
+            decoding,
+            settings.batch_size,
+            self.params.compute.precision,
+            source_hash("model", "postproc", "pipeline.data", "pipeline.evaluation.postprocess", "pipeline.inference"),
+        ]
+        return kept(_work(self.strategy), people, identity, lambda: self._find(people))
+
+    def _find(self, people: pa.Table) -> dict[str, np.ndarray]:
+        model = self.model
+        found = decode_people(
+            model.network,
+            people,
+            {self.strategy: self.params.evaluate.postprocessing},
+            keypoints=model.keypoints,
+            padding=model.padding,
+            batch_size=self.params.evaluate.batch_size,
+            compute=self.params.compute,
+            device=pick_device(self.params.compute.device),
+        )[self.strategy]
+        return {"points": found.points, "scores": found.scores}
+
+    def read(self, files: list[Path]) -> Decoded:
+        """The shards' keypoints as one, in order."""
+        model = self.model
+        empty = np.zeros((0, len(model.keypoints)))
+        areas = padded_areas(self.people, model.network.spec.input_size, model.padding)
+        return Decoded(**joined(files, points=np.zeros((*empty.shape, 2)), scores=empty), area=areas)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from pipeline import layout
 from pipeline.artefacts import write_json
-from pipeline.ensemble import load_members, predict_fused
+from pipeline.ensemble import FuseShard
 from pipeline.evaluation.evaluating import evaluate_all, headline
 from pipeline.evaluation.postprocess import Decoded, padded_areas
 from pipeline.evaluation.sets import EvaluationSet
 from pipeline.keypoints import load_keypoint_set
 from pipeline.params import Params
 from pipeline.progress import Progress
+from pipeline.shards import forget, shards_of
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
@@ -22,24 +21,25 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     assert item is not None
     folders = [layout.MODELS / name for name in params.evaluate_ensemble[item]]
     keypoints = load_keypoint_set(params.data.keypoints)
-    members = load_members(folders, keypoints)
+    work = f"evaluate_ensemble/{item}"
 
     def find(chosen: EvaluationSet, title: str) -> Decoded:
-        count = chosen.people.num_rows
-        points, scores = np.zeros((count, len(keypoints), 2)), np.zeros((count, len(keypoints)))
-        for batch in predict_fused(
-            members,
+        fuse = FuseShard(
+            work,
             chosen.people,
-            settings=params.evaluate.postprocessing,
-            keypoints=keypoints,
-            batch_size=params.evaluate.batch_size,
-            compute=params.compute,
-            progress=progress,
-        ):
-            points[batch.rows], scores[batch.rows] = batch.points, batch.scores
-        areas = padded_areas(chosen.people, members[0].network.spec.input_size, members[0].padding)
-        return Decoded(points, scores, areas)
+            tuple(folders),
+            keypoints,
+            params.evaluate.postprocessing,
+            params.evaluate.batch_size,
+            params.compute,
+        )
+        shards = shards_of(chosen.people, params.spread.shard_images)
+        poses = fuse.read(progress.map(fuse, shards, description=title, unit="shard"))
+        first = fuse.members[0]
+        areas = padded_areas(chosen.people, first.network.spec.input_size, first.padding)
+        return Decoded(poses.points, poses.scores, areas)
 
     figures = evaluate_all(params, progress, item, folders, find)
     write_json(layout.metrics("evaluate_ensemble", item), figures)
+    forget(work)
     return headline(figures)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline import layout
-from pipeline.artefacts import file_hash, provenance, source_hash, write_json, written
+from pipeline.artefacts import provenance, write_json
 from pipeline.detection.thresholds import matched_threshold
-from pipeline.ensemble import load_members, predict_fused
+from pipeline.ensemble import FusedPoses, FuseShard
 from pipeline.keypoints import load_keypoint_set
 from pipeline.params import Params
 from pipeline.progress import Progress
+from pipeline.shards import forget, shards_of
 from pipeline.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
 
 PAPER_THRESHOLD = 0.9924
@@ -34,13 +31,22 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
         chosen = to_numpy(detections, "score") >= figures["person_threshold"]
         people = detections.filter(pa.array(chosen)).combine_chunks()
     with progress.task("label"):
-        label = LabelShard(params, people, tuple(layout.teacher(name) for name in params.train_teachers.models))
+        label = FuseShard(
+            f"pseudo_label/{item}",
+            people,
+            tuple(layout.teacher(name) for name in params.train_teachers.models),
+            load_keypoint_set(params.data.keypoints),
+            params.pseudo_label.decoding,
+            params.pseudo_label.batch_size,
+            params.compute,
+        )
         shards = shards_of(people, params.spread.shard_images)
         files = progress.map(label, shards, description=f"pseudo-label {item}", unit="shard")
     with progress.task("merge"):
-        poses = RawPoses.read(files, len(load_keypoint_set(params.data.keypoints)))
-        table = pseudo_labels(params, people, poses, label.teachers)
+        poses = label.read(files)
+        table = pseudo_labels(params, people, poses, [member.identity for member in label.members])
         write_table(layout.letter("U", item), table)
+        forget(label.work)
     figures |= label_figures(params, table, poses, people)
     write_json(layout.metrics("pseudo_label", item), figures)
     return {key: value for key, value in figures.items() if not isinstance(value, list | dict)}
@@ -70,75 +76,7 @@ def person_thresholds(params: Params, detections: pa.Table, item: str) -> dict[s
     }
 
 
-def shards_of(people: pa.Table, shard_images: int) -> list[tuple[int, int]]:
-    """Row ranges of whole images, `shard_images` of them each; detections are grouped by image."""
-    images = np.asarray(people["image_id"].to_pylist())
-    starts = np.flatnonzero(np.r_[True, images[1:] != images[:-1]]) if len(images) else np.zeros(0, int)
-    firsts = starts[::shard_images].tolist()
-    return list(zip(firsts, [*firsts, len(images)][1:], strict=True))
-
-
-@dataclass(frozen=True)
-class LabelShard:
-    """Label a range of rows and write the raw poses; picklable, and the same bytes wherever it runs."""
-
-    params: Params
-    people: pa.Table
-    folders: tuple[Path, ...]
-
-    @property
-    def teachers(self) -> list[str]:
-        """Name and content hash of each teacher."""
-        return [f"{folder.name}:{file_hash(folder)}" for folder in self.folders]
-
-    def __call__(self, rows: tuple[int, int]) -> Path:
-        """The file of this shard; taken as it is when an earlier, interrupted run has left it whole."""
-        shard = self.people.slice(rows[0], rows[1] - rows[0])
-        content = [self._identity(), shard["detection_id"].to_pylist(), np.asarray(shard["score"]).tolist()]
-        name = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:20]
-        path = layout.STATE / "pseudo_label" / f"{name}.npz"
-        if path.is_file():
-            return path
-        keypoints = load_keypoint_set(self.params.data.keypoints)
-        points = np.zeros((shard.num_rows, len(keypoints), 2))
-        scores, spread = np.zeros(points.shape[:2]), np.zeros(points.shape[:2])
-        for batch in predict_fused(
-            load_members(self.folders, keypoints),
-            shard,
-            settings=self.params.pseudo_label.decoding,
-            keypoints=keypoints,
-            batch_size=self.params.pseudo_label.batch_size,
-            compute=self.params.compute,
-        ):
-            points[batch.rows], scores[batch.rows], spread[batch.rows] = batch.points, batch.scores, batch.spread
-        with written(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, points=points, scores=scores, spread=spread)
-        return path
-
-    def _identity(self) -> list[Any]:
-        settings = [self.params.pseudo_label.batch_size, self.params.pseudo_label.decoding.model_dump()]
-        code = source_hash("model", "postproc", "pipeline.data", "pipeline.ensemble", "pipeline.inference")
-        return [self.teachers, settings, self.params.compute.precision, code]
-
-
-@dataclass(frozen=True)
-class RawPoses:
-    """What the ensemble says of each person, before any threshold: [N, K, 2] image pixels, [N, K], [N, K]."""
-
-    points: np.ndarray
-    scores: np.ndarray
-    spread: np.ndarray
-
-    @classmethod
-    def read(cls, files: list[Path], keypoints: int) -> RawPoses:
-        """Join the shards' files, in order."""
-        shards = [np.load(path) for path in files]
-        if not shards:
-            return cls(np.zeros((0, keypoints, 2)), np.zeros((0, keypoints)), np.zeros((0, keypoints)))
-        return cls(*(np.concatenate([shard[name] for shard in shards]) for name in ("points", "scores", "spread")))
-
-
-def pseudo_labels(params: Params, people: pa.Table, poses: RawPoses, teachers: list[str]) -> pa.Table:
+def pseudo_labels(params: Params, people: pa.Table, poses: FusedPoses, teachers: list[str]) -> pa.Table:
     """The rows of U: keypoints at or above the threshold are labelled and supervised, the rest are neither."""
     settings = params.pseudo_label
     sure = poses.scores >= settings.keypoint_threshold
@@ -164,7 +102,7 @@ def pseudo_labels(params: Params, people: pa.Table, poses: RawPoses, teachers: l
     return table_from("instances", columns, TableInfo(params.data.keypoints, info.image_roots, made_by))
 
 
-def label_figures(params: Params, table: pa.Table, poses: RawPoses, people: pa.Table) -> dict[str, Any]:
+def label_figures(params: Params, table: pa.Table, poses: FusedPoses, people: pa.Table) -> dict[str, Any]:
     """How much U holds, the score histogram, and where the teachers disagree most (section 6.5: annotate these)."""
     keypoints = load_keypoint_set(params.data.keypoints)
     box = to_numpy(people, "bbox")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from flows.spread import SpreadingProgress
 from model.network import PoseNetwork
 from pipeline import layout
 from pipeline.artefacts import file_hash, read_json
@@ -11,6 +12,7 @@ from pipeline.evaluation.ablation import ABLATION, OWN_SETTINGS
 from pipeline.evaluation.average_precision import STATS
 from pipeline.evaluation.people import read_poses, read_truth
 from pipeline.keypoints import load_keypoint_set
+from pipeline.params import Spread
 from pipeline.progress import Progress
 from pipeline.steps import ablate_postprocessing, evaluate, evaluate_ensemble
 from pipeline.tables import read_table, to_numpy
@@ -18,6 +20,7 @@ from tests.pipeline.evaluation.generated import coco_of, pycocotools_stats
 from tests.pipeline.workspace import STRATEGY, make_workspace
 
 torch.set_num_threads(1)
+DASK = pytest.param(Spread(runner="dask", workers=2, address=None, shard_images=2), marks=pytest.mark.slow)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +105,44 @@ def test_a_second_run_gives_the_same_bytes(workspace):
     before = file_hash(layout.results(STRATEGY)), file_hash(layout.metrics("evaluate", STRATEGY))
     evaluate.run(workspace, Progress(), STRATEGY)
     assert (file_hash(layout.results(STRATEGY)), file_hash(layout.metrics("evaluate", STRATEGY))) == before
+
+
+def test_what_an_interrupted_run_has_found_is_not_found_again(workspace, monkeypatch):
+    params = workspace.model_copy(update={"spread": workspace.spread.model_copy(update={"shard_images": 2})})
+    seen = []
+    forward = PoseNetwork.forward
+
+    def counted(self, images):
+        seen.append(len(images))
+        if sum(seen) > people:  # half of the work: everyone once, and once mirrored
+            raise KeyboardInterrupt
+        return forward(self, images)
+
+    people = read_table(layout.detections("val"), "detections").num_rows
+    monkeypatch.setattr(PoseNetwork, "forward", counted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.run(params, Progress(), STRATEGY)
+    done = len(list((layout.STATE / "evaluate" / STRATEGY).glob("*.npz")))
+    assert 0 < done < 3, "of three shards of two images"
+    people, again = np.inf, len(seen)
+    evaluate.run(params, Progress(), STRATEGY)
+    resumed, again = sum(seen[again:]), len(seen)
+    whole = file_hash(layout.results(STRATEGY)), file_hash(layout.metrics("evaluate", STRATEGY))
+    assert not (layout.STATE / "evaluate" / STRATEGY).exists()
+    evaluate.run(params, Progress(), STRATEGY)
+    assert resumed < sum(seen[again:])
+    assert (file_hash(layout.results(STRATEGY)), file_hash(layout.metrics("evaluate", STRATEGY))) == whole
+
+
+@pytest.mark.parametrize("spread", [Spread(runner="threads", workers=3, address=None, shard_images=2), DASK])
+def test_workers_find_what_one_process_finds(workspace, spread):
+    settings = workspace.evaluate.model_copy(update={"boxes": ["detected"]})
+    params = workspace.model_copy(update={"spread": spread, "evaluate": settings})
+    evaluate.run(params, Progress(), STRATEGY)
+    alone = file_hash(layout.results(STRATEGY)), file_hash(layout.metrics("evaluate", STRATEGY))
+    evaluate.run(params, SpreadingProgress(spread), STRATEGY)
+    assert (file_hash(layout.results(STRATEGY)), file_hash(layout.metrics("evaluate", STRATEGY))) == alone
+    evaluate.run(workspace, Progress(), STRATEGY)  # for the other tests
 
 
 def test_all_rows_of_the_ablation_come_from_one_pass_each_way(workspace, monkeypatch):

@@ -4,10 +4,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.ensemble import FusedPoses, FuseShard
+from pipeline.keypoints import load_keypoint_set
 from pipeline.params import Params, load_params
 from pipeline.profile import PROFILES
 from pipeline.steps import pseudo_label
-from pipeline.steps.pseudo_label import RawPoses, label_figures, pseudo_labels, shards_of
+from pipeline.steps.pseudo_label import label_figures, pseudo_labels
 from pipeline.tables import TableInfo, table_from, to_numpy
 
 SCORES = np.array([[0.95] * 6 + [0.1] * 11, [0.95] * 3 + [0.899] * 14, [0.9] * 17])
@@ -37,9 +39,9 @@ def detections(images: list[str]) -> pa.Table:
     return table_from("detections", columns, TableInfo("coco", {"unlabeled": "images"}))
 
 
-def poses(spread: np.ndarray | None = None) -> RawPoses:
+def poses(spread: np.ndarray | None = None) -> FusedPoses:
     points = np.arange(3 * 17 * 2, dtype=float).reshape(3, 17, 2)
-    return RawPoses(points, SCORES, np.zeros((3, 17)) if spread is None else spread)
+    return FusedPoses(np.arange(3), points, SCORES, np.zeros((3, 17)) if spread is None else spread)
 
 
 def test_keypoints_below_the_threshold_are_neither_labelled_nor_supervised(params: Params) -> None:
@@ -56,7 +58,8 @@ def test_keypoints_below_the_threshold_are_neither_labelled_nor_supervised(param
 
 
 def test_no_people_make_an_empty_table(params: Params) -> None:
-    nobody = RawPoses.read([], 17)
+    names, settings = load_keypoint_set(params.data.keypoints), params.pseudo_label.decoding
+    nobody = FuseShard("none", detections([]), (), names, settings, 1, params.compute).read([])
     table = pseudo_labels(params, detections([]), nobody, [])
     assert table.num_rows == 0
     assert label_figures(params, table, nobody, detections([]))["rows"] == 0
@@ -73,10 +76,3 @@ def test_what_to_annotate_next_is_where_teachers_disagree(params: Params) -> Non
     assert first["disagreement"] == pytest.approx(40 / np.sqrt(20 * 80) / 17, rel=1e-4)
     assert max(figures["disagreement_by_keypoint"], key=figures["disagreement_by_keypoint"].get) == "left_wrist"
     assert sum(figures["score_histogram"]) == 3 * 17
-
-
-def test_shards_never_cut_an_image() -> None:
-    people = detections(["a", "a", "b", "c", "c", "c", "d"])
-    assert shards_of(people, 2) == [(0, 3), (3, 7)]
-    assert shards_of(people, 3) == [(0, 6), (6, 7)]
-    assert shards_of(detections([]), 2) == []
