@@ -62,6 +62,7 @@ DETECTOR = MODELS / "detector"
 TEACHERS = MODELS / "teachers"
 REPORT = Path("reports/report.html")
 STATE = Path(".state")  # resume state: outside DVC's outputs, which are deleted before a stage reruns
+CROPS = STATE / "crops"  # packed crop stores: made again where they are missing
 
 
 def teacher(name: str) -> Path:

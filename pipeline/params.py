@@ -41,6 +41,7 @@ class Compute(Section):
     precision: Literal["float32", "bfloat16", "float16"]
     processes: Count  # that train together on this machine, one a GPU; more machines: see the README
     workers: Whole  # processes that load data, per training process
+    crop_store: bool  # cut the people to train on out of their images once, instead of decoding whole images for ever
     compile: bool  # torch.compile
 
 

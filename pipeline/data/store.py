@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +21,13 @@ from pipeline.data.feed import Feed
 from pipeline.data.rows import Rows, by_image, rows_of
 from pipeline.images import ImageReader
 from pipeline.params import Augmentation
+from pipeline.progress import Progress
 from pipeline.tables import keypoint_set, to_numpy
 from postproc.coordinates import crop_transforms
 
 _QUALITY = 90  # of the JPEGs, with halved chroma
 _CHUNK = 64  # people packed at a time
+_KEPT = 6  # stores in a folder
 
 
 @dataclass(frozen=True)
@@ -69,35 +74,69 @@ def packed(
     padding: float,
     augmentation: Augmentation | None,
     workers: int = 0,
+    progress: Progress | None = None,
 ) -> CropStore:
     """The crop store for training on `table` with these settings, made below `folder` where it is not there yet.
 
     A piece holds everything that any rotation, scale or half body of the augmentation can show, at no more than the
     finest resolution one of them needs, as JPEG. So samples are those of the images themselves up to the compression.
-    A store is named by the hash of what decides it. ValueError names an image that cannot be read.
+    A store is named by the hash of what decides it, the image files' sizes and times included, and found again by it;
+    of several processes that want it one makes it and the others wait. The `_KEPT` used last stay. ValueError names an
+    image that cannot be read.
     """
     rows = rows_of(table)
     regions, scales = _regions(table, input_size, padding, augmentation)
     digest = hashlib.sha256(f"{_QUALITY} {rows.roots}".encode())
-    for part in (regions, scales, rows.root_of_row, rows.name_offsets, rows.name_bytes):
+    order, edges = by_image(table, _CHUNK)
+    parts = (regions, scales, rows.root_of_row, rows.name_offsets, rows.name_bytes, _files(rows, order))
+    for part in parts:
         digest.update(np.ascontiguousarray(part).tobytes())
     place = folder / digest.hexdigest()[:20]
-    if not place.is_dir():
-        with written(place) as temporary:
-            temporary.mkdir(parents=True)
-            _pack(rows, table, regions, scales, temporary, workers)
-    index = np.load(place / "index.npz")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.is_dir():
+            with written(place) as temporary:
+                temporary.mkdir(parents=True)
+                packer = _Packer(rows, order, edges, regions, scales)
+                _pack(packer, temporary, workers, Progress() if progress is None else progress)
+        os.utime(place)
+        _prune(folder)
+        index = np.load(place / "index.npz")
+        _content(place / "crops.bin")  # open from here on, whoever prunes the folder; workers inherit it
     return CropStore(place / "crops.bin", index["offsets"], index["corners"], index["scales"])
 
 
-def _pack(rows: Rows, table: pa.Table, regions: np.ndarray, scales: np.ndarray, folder: Path, workers: int) -> None:
-    order, edges = by_image(table, _CHUNK)
+def _files(rows: Rows, order: np.ndarray) -> np.ndarray:
+    """Size and time of each row's image file, [N, 2]; ValueError names one that is missing."""
+    found, path, state = np.empty((len(rows), 2)), "", (0.0, 0.0)
+    for row in order.tolist():  # image by image
+        if rows.path(row) != path:
+            path = rows.path(row)
+            try:
+                status = os.stat(path)
+            except OSError as error:
+                raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
+            state = status.st_size, status.st_mtime
+        found[row] = state
+    return found
+
+
+def _prune(folder: Path) -> None:
+    """Drop the stores that were used longest ago beyond the number kept."""
+    stores = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    for old in stores[:-_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _pack(packer: _Packer, folder: Path, workers: int, progress: Progress) -> None:
+    rows, edges = packer.rows, packer.edges
     offsets, corners = np.zeros((len(rows), 2), np.int64), np.zeros((len(rows), 2))
     exact = np.ones((len(rows), 2))
-    packer = _Packer(rows, order, edges, regions, scales)
     end = 0
+    chunks = Feed(packer, 0, len(edges) - 1, workers)
     with (folder / "crops.bin").open("wb") as file:
-        for chunk in Feed(packer, 0, len(edges) - 1, workers):
+        for chunk in progress.track(chunks, total=len(chunks), description="pack crops", unit="chunk"):
             for row, piece, corner, scale in chunk.pieces:
                 file.write(piece)
                 offsets[row], end = (end, end + len(piece)), end + len(piece)

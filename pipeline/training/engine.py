@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from model.losses import masked_mse, total_loss
 from model.network import PoseNetwork
 from pipeline.artefacts import write_json
-from pipeline.data import Batch, training_batches
+from pipeline.data import Batch, CropStore, training_batches
 from pipeline.devices import autocast, normalise
 from pipeline.params import Compute, Training
 from pipeline.progress import Progress
@@ -64,10 +64,12 @@ class Trainer:
         progress: Progress,
         validate: Validate,
         sampling: np.ndarray | None = None,
+        store: CropStore | None = None,
     ) -> None:
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.table, self.settings, self.compute, self.device = table, settings, compute, device
         self.state, self.progress, self.validate, self.sampling = state, progress, validate, sampling
+        self.store = store
         if settings.sync_batch_norm and world_size() > 1 and device.type == "cuda":
             self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
         self.optimizer = make_optimizer(self.network, settings.optimizer)
@@ -124,6 +126,7 @@ class Trainer:
             workers=self.compute.workers,
             rank=rank(),
             world_size=world_size(),
+            store=self.store,
         )
 
     def _epoch(self) -> None:

@@ -19,6 +19,7 @@ from model.network import PoseNetwork, build, replace_head
 from pipeline import layout
 from pipeline.alignment import align
 from pipeline.artefacts import provenance, read_json, write_json, written
+from pipeline.data import CropStore, packed
 from pipeline.devices import pick_device
 from pipeline.keypoints import KeypointSet
 from pipeline.params import Compute, Decoding, KeypointModel, Training
@@ -59,6 +60,7 @@ class TrainingJob:
             "sampling": dict(self.sampling),
             "keep_auxiliary": self.keep_auxiliary,
             "processes": self.compute.processes,
+            "crop_store": self.compute.crop_store,
         }
 
     def inputs(self) -> dict[str, Path]:
@@ -99,6 +101,7 @@ def _train(job: TrainingJob, state: RunState, progress: Progress) -> None:
             people = validation_people(job.validation, keypoints)
             torch.manual_seed(job.training.seed)
             network = starting_network(job, keypoints)
+            store = _crops(job, table, network, progress) if job.compute.crop_store else None
 
         def validated(candidate: nn.Module) -> dict[str, float]:
             assert isinstance(candidate, PoseNetwork)
@@ -113,10 +116,22 @@ def _train(job: TrainingJob, state: RunState, progress: Progress) -> None:
             )
 
         weights = row_weights(table, dict(job.sampling), job.external) if job.sampling else None
-        trainer = Trainer(network, table, job.training, job.compute, device, state, progress, validated, weights)
+        trainer = Trainer(network, table, job.training, job.compute, device, state, progress, validated, weights, store)
         curves = trainer.run()
         if distributed.rank() == 0:
             _finish(job, state, trainer.network, keypoints, curves)
+
+
+def _crops(job: TrainingJob, table: pa.Table, network: PoseNetwork, progress: Progress) -> CropStore:
+    return packed(
+        table,
+        layout.CROPS,
+        input_size=network.spec.input_size,
+        padding=job.training.padding,
+        augmentation=job.training.augmentation,
+        workers=job.compute.workers,
+        progress=progress,
+    )
 
 
 def validation_people(path: Path, keypoints: KeypointSet) -> pa.Table:

@@ -65,7 +65,7 @@ def test_committed_edits_may_be_overwritten(params: Path) -> None:
 
 
 def test_unknown_profile_names_those_that_exist(params: Path) -> None:
-    with pytest.raises(ValueError, match=r"'nosuch'.*built-in, paper"):
+    with pytest.raises(ValueError, match=r"'nosuch'.*built-in, .*paper"):
         use_profile("nosuch", params)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -65,3 +66,25 @@ def test_a_store_is_made_once(tmp_path: Path):
     assert other.path != one.path
     spread = packed(table, tmp_path / "others", **SETTINGS, workers=2)
     assert spread.path.read_bytes() == one.path.read_bytes()
+
+
+def test_a_changed_image_makes_another_store_and_old_ones_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("pipeline.data.store._KEPT", 2)
+    table, folder = noise_people(tmp_path, 4), tmp_path / "crops"
+    stores = [packed(table, folder, **SETTINGS)]
+    for moment in (1, 2):
+        os.utime(tmp_path / "1.jpg", (moment, moment))
+        stores.append(packed(table, folder, **SETTINGS))
+    assert len({store.path for store in stores}) == 3
+    assert [store.path.is_file() for store in stores] == [False, True, True]
+    # One that is in use goes on after its files are gone.
+    (batch,) = training_batches(table, **SETTINGS, batch_size=4, seed=0, epoch=0, store=stores[0])
+    (same,) = training_batches(table, **SETTINGS, batch_size=4, seed=0, epoch=0, store=stores[2])
+    assert torch.equal(batch.images, same.images)
+
+
+def test_a_missing_image_is_named(tmp_path: Path):
+    table = noise_people(tmp_path, 4)
+    (tmp_path / "1.jpg").unlink()
+    with pytest.raises(ValueError, match=r"1\.jpg: cannot be read: No such file"):
+        packed(table, tmp_path / "crops", **SETTINGS)

@@ -48,7 +48,7 @@ TRAINING = DetectorTraining(
     flip=0.5,
     validate_every=2,
 )
-COMPUTE = Compute(device="cpu", precision="float32", processes=1, workers=0, compile=False)
+COMPUTE = Compute(device="cpu", precision="float32", processes=1, workers=0, crop_store=False, compile=False)
 
 
 @pytest.fixture(autouse=True)

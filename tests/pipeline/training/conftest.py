@@ -93,7 +93,7 @@ TRAINING = Training(
     validate_every=3,
     patience=0,
 )
-COMPUTE = Compute(device="cpu", precision="float32", processes=1, workers=0, compile=False)
+COMPUTE = Compute(device="cpu", precision="float32", processes=1, workers=0, crop_store=False, compile=False)
 
 
 def job(training: Training = TRAINING, compute: Compute = COMPUTE, output: str = "models/out") -> TrainingJob:
