@@ -57,6 +57,18 @@ class Feed(Generic[Made]):
         )
 
 
+def pace(samples: int, batches: int, seconds: float, waited: float) -> str:
+    """How fast batches were worked off, in words: the time of one, and how much of it was waiting for data.
+
+    `seconds` and `waited` are of all of them together. Waiting is the host's; work that a GPU still has queued goes on.
+    """
+    seconds, batches = max(seconds, 1e-9), max(batches, 1)
+    return (
+        f"{samples / seconds:.1f} samples/s; a batch takes {1e3 * seconds / batches:.0f} ms, "
+        f"{1e3 * waited / batches:.0f} ms of it waiting for data ({waited / seconds:.0%})"
+    )
+
+
 class _Numbered(Dataset[Any]):
     def __init__(self, make: Callable[[int], Any]) -> None:
         self.make = make

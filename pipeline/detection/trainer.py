@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from model.detector import PersonDetector
 from pipeline.artefacts import write_json
-from pipeline.data.feed import Feed
+from pipeline.data.feed import Feed, pace
 from pipeline.detection.annotated import AnnotatedImages, DetectorBatch, detector_batches
 from pipeline.devices import autocast
 from pipeline.params import Compute, DetectorTraining
@@ -88,7 +88,7 @@ class DetectorTrainer:
         batches = self._batches()
         in_epoch = self.batch + len(batches)
         self.detector.train()
-        saved, started, waited, images = time.monotonic(), time.monotonic(), 0.0, 0
+        saved, started, waited, images, first = time.monotonic(), time.monotonic(), 0.0, 0, self.batch
         description = f"epoch {self.epoch + 1}/{self.settings.epochs}"
         for batch in self.progress.track(batches, total=len(batches), description=description, unit="batch"):
             self._step(batch, total=self.settings.epochs * in_epoch)
@@ -99,10 +99,8 @@ class DetectorTrainer:
                 self.progress.say(f"{description}, batch {self.batch} of {in_epoch}: loss {mean:.4g}")
                 self._save()
                 saved = time.monotonic()
-        seconds = max(time.monotonic() - started, 1e-9)
-        self._finish_epoch(
-            in_epoch, f"{images / seconds:.1f} images/s, {100 * waited / seconds:.0f} % waiting for data"
-        )
+        seconds = time.monotonic() - started
+        self._finish_epoch(in_epoch, pace(images, in_epoch - first, seconds, waited))
 
     def _step(self, batch: DetectorBatch, total: int) -> None:
         for group in self.optimizer.param_groups:

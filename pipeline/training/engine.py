@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from model.losses import masked_mse, total_loss
 from model.network import PoseNetwork
 from pipeline.artefacts import write_json
-from pipeline.data import Batch, CropStore, training_batches
+from pipeline.data import Batch, CropStore, pace, training_batches
 from pipeline.devices import autocast, normalise
 from pipeline.params import Compute, Training
 from pipeline.progress import Progress
@@ -136,12 +136,12 @@ class Trainer:
         total = settings.epochs * math.ceil(in_epoch / settings.accumulate)
         self._train_mode()
         saved, started = time.monotonic(), time.monotonic()
-        data_seconds, samples = 0.0, 0
+        waited, samples, first = 0.0, 0, position.batch
         description = f"epoch {position.epoch + 1}/{settings.epochs}"
         for batch in self.progress.track(batches, total=len(batches), description=description, unit="batch"):
             last = position.batch + 1 == in_epoch
             self._step(batch, total, update=last or (position.batch + 1) % settings.accumulate == 0)
-            data_seconds += batch.data_seconds
+            waited += batch.data_seconds
             samples += len(batch.images)
             position.batch += 1
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
@@ -150,7 +150,7 @@ class Trainer:
                 saved = time.monotonic()
         self._check_numbers()
         seconds = time.monotonic() - started
-        self._finish_epoch(in_epoch, samples * world_size() / max(seconds, 1e-9), data_seconds / max(seconds, 1e-9))
+        self._finish_epoch(in_epoch, pace(samples * world_size(), in_epoch - first, seconds, waited))
 
     def _train_mode(self) -> None:
         self.network.train()
@@ -204,7 +204,7 @@ class Trainer:
             f"the batches are in {path}. Lower optimizer.learning_rate, set optimizer.clip_norm, or use float32"
         )
 
-    def _finish_epoch(self, batches: int, rate: float, data_share: float) -> None:
+    def _finish_epoch(self, batches: int, speed: str) -> None:
         position, settings = self.position, self.settings
         position.epoch += 1
         position.batch = 0
@@ -217,9 +217,7 @@ class Trainer:
         position.curves.append(row)
         if rank() == 0:
             figures = ", ".join(f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "step"))
-            self.progress.say(
-                f"epoch {position.epoch}: {figures} ({rate:.0f} samples/s, {100 * data_share:.0f} % waiting for data)"
-            )
+            self.progress.say(f"epoch {position.epoch}: {figures} ({speed})")
         self._save()
 
     def _validated(self) -> dict[str, float]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from pipeline.data import Batch, training_batches
+from pipeline.data import Batch, pace, training_batches
 from pipeline.keypoints import load_keypoint_set
 from pipeline.params import Augmentation
 from postproc.coordinates import crop_transforms
@@ -166,3 +166,9 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, workers: int):
 
 def test_data_seconds_are_the_time_waited(tmp_path: Path):
     assert all(0 < batch.data_seconds < 10 for batch in batches(noise_people(tmp_path, 4)))
+
+
+def test_pace_in_words():
+    words = pace(samples=640, batches=20, seconds=8.0, waited=2.0)
+    assert words == "80.0 samples/s; a batch takes 400 ms, 100 ms of it waiting for data (25%)"
+    assert pace(0, 0, 0.0, 0.0).startswith("0.0 samples/s")
