@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -14,8 +15,23 @@ INTERVAL = 1.0  # seconds between deliveries
 PATIENCE = 5.0  # seconds before a server that did not answer is tried again
 LOOK = 3  # deliveries between looks
 LIMIT = 2000  # letters kept while the server does not answer
+BUSY = {408, 429, 503}  # what a server says that should be asked again; SQLite has one writer at a time
+PAUSES = (0.3, 0.9, 1.8)  # seconds before it is
 
 Letter = Callable[[SyncPrefectClient], Any]
+Answer = TypeVar("Answer")
+
+
+def insist(call: Callable[[], Answer]) -> Answer:
+    """What a call with a client returns, made up to four times while the server says that it is busy."""
+    for pause in PAUSES:
+        try:
+            return call()
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code not in BUSY:
+                raise
+        time.sleep(pause)
+    return call()
 
 
 class Courier(threading.Thread):
@@ -71,7 +87,7 @@ class Courier(threading.Thread):
             letters, self._letters = self._letters, {}
         for done, letter in enumerate(letters.values()):
             try:
-                letter(client)
+                insist(lambda letter=letter: letter(client))  # type: ignore[misc]
                 self._lost = False
             except httpx.TransportError as error:
                 self._keep(dict(list(letters.items())[done:]))

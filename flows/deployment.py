@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+import threading
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import prefect.runtime.flow_run
+import psutil
 from prefect import flow
+from prefect.runner import Runner
 
 from flows import dag, lifetime
 from flows.runs import watching
@@ -25,10 +33,27 @@ def bring_up_to_date(request: dag.Request = dag.Request()) -> None:  # noqa: B00
         progress.table("figures", [{"figure": key, "value": value} for key, value in figures.items()])
 
 
+class _Runner(Runner):
+    """Prefect's runner, which when told to stop would leave a run at work to itself or wait days for its end."""
+
+    def __init__(self) -> None:
+        super().__init__(name=Path.cwd().name, limit=1)
+        self._spared = psutil.Process().children()  # the server, if `ccm serve` started it
+
+    def handle_sigterm(self, *args: Any, **kwargs: Any) -> None:
+        """End the run at work, while the runner still answers it, then the runner."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        threading.Thread(target=self._end, daemon=True).start()
+
+    def _end(self) -> None:
+        lifetime.end_children(8.0, self._spared)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
 def serve(cron: str | None = None) -> None:
     """Offer the deployment until interrupted, one run at a time; a run that is at work then ends with it."""
-    lifetime.exit_on_sigterm()
-    try:
-        bring_up_to_date.serve(name=Path.cwd().name, cron=cron, limit=1, print_starting_message=False)
-    finally:
-        lifetime.end_children(10.0)
+    runner = _Runner()
+    signal.signal(signal.SIGINT, runner.handle_sigterm)
+    runner.add_flow(bring_up_to_date, name=runner.name, cron=cron)
+    with suppress(KeyboardInterrupt):
+        asyncio.run(runner.start())

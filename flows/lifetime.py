@@ -7,6 +7,7 @@ import select
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
 
@@ -52,9 +53,15 @@ def is_gone(process: psutil.Process) -> bool:
         return True
 
 
-def end_children(grace: float) -> None:
-    """Terminate every descendant of this process, and kill what is left after `grace` seconds."""
-    children = psutil.Process().children(recursive=True)
+def end_children(grace: float, spared: Sequence[psutil.Process] = ()) -> None:
+    """Terminate every descendant of this process, and kill what is left after `grace` seconds.
+
+    Children that are `spared` go on, with all that is below them.
+    """
+    children = [child for child in psutil.Process().children() if child not in spared]
+    for child in list(children):
+        with suppress(psutil.NoSuchProcess):
+            children += child.children(recursive=True)
     for child in children:
         with suppress(psutil.NoSuchProcess):
             child.terminate()
@@ -64,12 +71,15 @@ def end_children(grace: float) -> None:
             child.kill()
 
 
-def end_session(leader: int, grace: float) -> None:
-    """End a whole session that was started with `start_new_session`: SIGTERM, then SIGKILL after `grace` seconds."""
+def end_session(leader: int, grace: float, asked: signal.Signals = signal.SIGTERM) -> None:
+    """End a whole session that was started with `start_new_session`: SIGTERM, then SIGKILL after `grace` seconds.
+
+    Its leader is `asked` by a signal of its own: DVC takes SIGINT to heart only between stages, and frees its locks.
+    """
     members = _session(leader)
     for member in members:
         with suppress(psutil.NoSuchProcess):
-            member.terminate()
+            member.send_signal(asked if member.pid == leader else signal.SIGTERM)
     psutil.wait_procs(members, timeout=grace)
     for member in _session(leader):
         with suppress(psutil.NoSuchProcess):

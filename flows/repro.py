@@ -77,7 +77,7 @@ def _session(command: Sequence[str], environment: dict[str, str]) -> Iterator[su
         yield process
     finally:
         with _undisturbed():
-            lifetime.end_session(process.pid, _GRACE)
+            lifetime.end_session(process.pid, _GRACE, signal.SIGINT)
             process.wait()
 
 

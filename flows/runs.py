@@ -16,10 +16,10 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import PrefectException
 from prefect.flow_engine import run_flow
-from prefect.states import Cancelled
+from prefect.states import Cancelled, Completed, Failed
 from tqdm import tqdm
 
-from flows.courier import Courier, Letter
+from flows.courier import Courier, Letter, insist
 from flows.spread import SpreadingProgress
 from flows.tracking import create_run
 from flows.view import PrefectProgress
@@ -39,16 +39,23 @@ def run_as_flow(flow_name: str, run_name: str, details: dict[str, Any], spread: 
     story = _Story(spread, work)
     flow = Flow(fn=story.tell, name=flow_name, validate_parameters=False, persist_result=False)
     parameters = {"details": details}
+
+    def run_or_report() -> None:
+        if story.begun:  # the server was too busy to hear of the end
+            story.report()
+        else:
+            run_flow(flow, flow_run=story.run, parameters=parameters)
+
     try:
         with get_client(sync_client=True) as client:
-            story.run = create_run(client, flow, run_name, parameters)
-        run_flow(flow, flow_run=story.run, parameters=parameters)
+            story.run = insist(lambda: create_run(client, flow, run_name, parameters))
+        insist(run_or_report)
     except (httpx.HTTPError, PrefectException, RuntimeError) as error:
         if not story.begun:
-            print(f"the Prefect server failed ({type(error).__name__}): running without the view", file=sys.stderr)
+            print(f"the Prefect server failed ({_short(error)}): running without the view", file=sys.stderr)
             return work(SpreadingProgress(spread))
         if story.error is None and not story.cancelled:
-            print(f"the Prefect server did not hear of the end ({type(error).__name__})", file=sys.stderr)
+            print(f"the Prefect server did not hear of the end ({_short(error)})", file=sys.stderr)
     except Exception as error:
         if error is not story.error:
             raise
@@ -87,6 +94,17 @@ class _Story:
             raise
         return None
 
+    def report(self) -> None:
+        """Tell the server how the run ended, whatever the engine could tell it."""
+        assert self.run is not None
+        end: State[Any] = Completed()
+        if self.cancelled:
+            end = Cancelled(message="cancelled in the UI")
+        elif self.error is not None:
+            end = Failed(message=f"{type(self.error).__name__}: {self.error}")
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(self.run.id, end, force=True)
+
     def _obey(self, client: SyncPrefectClient) -> None:
         """Stop when somebody pressed Cancel; runs without a runner have nobody else who would."""
         assert self.run is not None
@@ -104,6 +122,10 @@ def watching(spread: Spread, run_id: UUID, look: Letter | None = None) -> Iterat
         yield PrefectProgress(spread, courier, run_id)
     finally:
         courier.close()
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _warn(message: str) -> None:

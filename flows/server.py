@@ -20,6 +20,7 @@ _CLIENT_SETTINGS = {
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_RUNNER_POLL_FREQUENCY": "2",  # seconds until a run that somebody asked for in the page starts
     "DO_NOT_TRACK": "1",
 }
 

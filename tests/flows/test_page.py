@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
@@ -38,28 +39,45 @@ def test_form_run_cancel_and_cached(workspace: Workspace, api: str, page: Any, t
     asked: set[str] = set()
     page.on("request", lambda request: asked.add(request.url.split("/")[2]) if request.url.startswith("http") else None)
     site = api.removesuffix("/api")
-    (workspace.track().folder / "slow.seconds").write_text("25")
+    (workspace.track().folder / "slow.seconds").write_text("30")
     serving = workspace.start("serve", api=api)
     try:
-        deployment = wait_for(lambda: _deployment(api, workspace.folder.name))
+        form = f"{site}/deployments/deployment/{wait_for(lambda: _deployment(api, workspace.folder.name))}/run"
 
-        run = _submit_form(page, f"{site}/deployments/deployment/{deployment}/run", api)
+        run = _submit_form(page, form, api, setting="train_joint.training.epochs=77")
         _see_it_live(page, site, api, run, tmp_path)
         wait_for(lambda: _state(api, run) == "Completed")
         _see_its_picture(page, site, api, run, tmp_path)
+        # What test_runs.py finds `ccm run` and `dvc repro` to write.
+        assert (workspace.folder / "out/quick-a.txt").read_text() == "a: 77 epochs\n"
+        assert (workspace.folder / "out/slow.txt").read_text() == "done\n"
 
-        again = _submit_form(page, f"{site}/deployments/deployment/{deployment}/run", api)
-        wait_for(lambda: _state(api, again) == "Completed")
+        (workspace.folder / "slow.seconds").write_text("120")
+        (workspace.folder / "pids").unlink()
+        again = _submit_form(page, form, api)
+        pids = workspace.pids()
         page.goto(f"{site}/runs/flow-run/{again}")
         page.get_by_text("Subflow Runs").click()
-        page.get_by_text("Cached").first.wait_for()
+        page.get_by_text("Cached").nth(1).wait_for()
         page.screenshot(path=tmp_path / "cached.png")
-        assert children(api, {"id": again})["fake_slow"] == "Cached"
+        assert children(api, {"id": again}) == {
+            "fake_quick@a": "Cached",
+            "fake_quick@ACHU->CH": "Cached",
+            "fake_slow": "Running",
+        }
 
-        _cancel(page, site, api, workspace, deployment)
+        page.get_by_role("button", name="Cancel").click()
+        page.get_by_role("button", name="Confirm").click()
+        wait_for(lambda: gone(pids), 30)
+        wait_for(lambda: _state(api, again) == "Cancelled")
+        assert json.loads((workspace.folder / ".dvc/tmp/rwlock").read_text()) == {}
+        page.get_by_text("Cancelled").first.wait_for()
+        page.screenshot(path=tmp_path / "cancelled.png")
     finally:
         serving.send_signal(signal.SIGINT)
         serving.communicate(timeout=30)
+    (workspace.folder / "slow.seconds").write_text("0.1")
+    workspace.ccm("run", "fake_slow")
     assert asked == {site.removeprefix("http://")}, "the page asks nobody else"
 
 
@@ -72,11 +90,14 @@ def _state(api: str, run: str) -> str:
     return str(runs(api, id={"any_": [run]})[0]["state_name"])
 
 
-def _submit_form(page: Any, address: str, api: str) -> str:
-    """Press Submit in the form; the id of the run that it made."""
+def _submit_form(page: Any, address: str, api: str, setting: str | None = None) -> str:
+    """Fill in the form, with `setting` in its list of settings, and press Submit; the id of the run that it made."""
     page.goto(address)
     page.get_by_text("Targets").wait_for()
     page.get_by_text("Settings (Optional)").wait_for()
+    if setting is not None:
+        page.get_by_role("button", name="Add item").nth(1).click()
+        page.locator("textarea").first.fill(setting)
     deployment = address.split("/")[-2]
     before = {run["id"] for run in runs(api, deployment_id={"any_": [deployment]})}
     page.get_by_role("button", name="Submit").click()
@@ -85,13 +106,16 @@ def _submit_form(page: Any, address: str, api: str) -> str:
 
 
 def _see_it_live(page: Any, site: str, api: str, run: str, pictures: Path) -> None:
-    """While the slow stage works: all stages below the run, and a progress between 0 and 100."""
+    """While the slow stage works: all stages below the run, and a progress between 0 and 100 that moves by itself."""
     slow = wait_for(lambda: [r for r in runs(api, parent_flow_run_id={"any_": [run]}) if r["name"] == "fake_slow"])[0]
-    progress = wait_for(lambda: artifacts(api, slow).get("progress-samples"))
-    page.goto(f"{site}/artifacts/artifact/{progress['id']}")
-    shown = page.get_by_text(re.compile(r"samples: \d+ of 20, .* left")).first
+    wait_for(lambda: artifacts(api, slow).get("progress-samples", {"data": 0})["data"] > 0)
+    page.goto(f"{site}/runs/flow-run/{slow['id']}")
+    page.get_by_text("Artifacts").last.click()
+    shown = page.get_by_text(re.compile(r"samples: [1-9]\d* of 20, .* left")).first
     shown.wait_for()
+    first = shown.text_content()
     page.screenshot(path=pictures / "progress.png")
+    wait_for(lambda: shown.text_content() != first, 20)
     assert 0 < artifacts(api, slow)["progress-samples"]["data"] < 100
     page.goto(f"{site}/runs/flow-run/{run}")
     page.get_by_text("Subflow Runs").click()
@@ -108,19 +132,3 @@ def _see_its_picture(page: Any, site: str, api: str, run: str, pictures: Path) -
     image.wait_for()
     assert image.evaluate("picture => [picture.complete, picture.naturalWidth]") == [True, 64]
     page.screenshot(path=pictures / "picture.png")
-
-
-def _cancel(page: Any, site: str, api: str, workspace: Workspace, deployment: str) -> None:
-    """Cancel in the page's menu: no process and no lock is left."""
-    (workspace.folder / "slow.seconds").write_text("120")
-    (workspace.folder / "pids").unlink()
-    run = _submit_form(page, f"{site}/deployments/deployment/{deployment}/run", api)
-    pids = workspace.pids()
-    page.goto(f"{site}/runs/flow-run/{run}")
-    page.locator("button.flow-run-menu, .p-icon-button-menu button").first.click()
-    page.get_by_text("Cancel", exact=True).first.click()
-    page.get_by_role("button", name="Cancel").last.click()
-    wait_for(lambda: gone(pids), 30)
-    wait_for(lambda: _state(api, run) == "Cancelled")
-    (workspace.folder / "slow.seconds").write_text("0.1")
-    workspace.ccm("run", "fake_slow")

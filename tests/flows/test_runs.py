@@ -144,3 +144,18 @@ def test_a_server_that_dies_costs_only_the_view(workspace: Workspace, mortal_api
     assert process.returncode == 0, output
     assert "stopped answering" in output
     assert (workspace.folder / "out/slow.txt").is_file()
+
+
+def test_a_stopped_serve_ends_the_run_at_work(workspace: Workspace, api: str) -> None:
+    (workspace.track().folder / "slow.seconds").write_text("120")
+    serving = workspace.start("serve", api=api)
+    wanted = {"name": {"any_": [workspace.folder.name]}}
+    deployment = wait_for(lambda: ask(api, "/deployments/filter", deployments=wanted))[0]["id"]
+    request = {"targets": ["fake_slow"]}
+    run = ask(api, f"/deployments/{deployment}/create_flow_run", parameters={"request": request})["id"]
+    pids = workspace.pids()
+    serving.send_signal(signal.SIGTERM)
+    output = serving.communicate(timeout=20)[0]
+    assert gone(pids)
+    assert "Traceback" not in output
+    assert runs(api, id={"any_": [run]})[0]["state_name"] in ("Crashed", "Cancelled")
