@@ -22,9 +22,9 @@ def own_oks(truth: Truth, points: np.ndarray) -> np.ndarray:
     return oks_of_pairs(truth, poses, Pairs(everybody, everybody, np.zeros(0, np.int64)))
 
 
-def mean_share(oks: np.ndarray) -> float:
-    """AP of Eq 26 and 27: over the ten thresholds, the mean share of people whose OKS is above; -1 for nobody."""
-    return float((oks[:, None] > THRESHOLDS).mean()) if len(oks) else -1.0
+def shares_above(oks: np.ndarray) -> np.ndarray:
+    """[N] share of the ten thresholds that each person's OKS [N] is above; their mean over people is Eq 26 and 27."""
+    return np.asarray((oks[:, None] > THRESHOLDS).mean(1))
 
 
 def pck(truth: Truth, poses: Poses, boxes: np.ndarray) -> dict[str, float]:

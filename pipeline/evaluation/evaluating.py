@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ import numpy as np
 from pipeline import layout
 from pipeline.artefacts import provenance
 from pipeline.evaluation.false_positives import false_positive_figures
-from pipeline.evaluation.measures import OWN_FIGURES, OwnPoses, measure, own_figures, partial_views
+from pipeline.evaluation.measures import OWN_FIGURES, OwnPoses, measure, own_figures, partial_views, with_own
 from pipeline.evaluation.people import read_poses
-from pipeline.evaluation.postprocess import Decoded, poses_of
+from pipeline.evaluation.postprocess import Decoded, poses_of, settings_text
 from pipeline.evaluation.results_file import write_results
 from pipeline.evaluation.sets import EvaluationSet, evaluation_set
 from pipeline.keypoints import KeypointSet, load_keypoint_set
@@ -25,10 +25,13 @@ Finder = Callable[[EvaluationSet, str], Decoded]
 """Finds the keypoints of a set's boxes; the text says which these are."""
 
 
-def evaluate_all(params: Params, progress: Progress, name: str, models: Sequence[Path], find: Finder) -> dict[str, Any]:
+def evaluate_all(
+    params: Params, progress: Progress, name: str, networks: Mapping[Path, str], find: Finder
+) -> dict[str, Any]:
     """Poses and COCO results of every set and kind of boxes, written to `layout.results(name)`; the figures, returned.
 
-    `models` are the folders that `find` uses. Figures are by set, then by kind of boxes.
+    `networks` are the models' folders that `find` uses, and their networks in words. Figures are by set, then by kind
+    of boxes, each with its conditions: boxes, model and post-processing.
     """
     keypoints = load_keypoint_set(params.data.keypoints)
     figures: dict[str, Any] = {}
@@ -38,9 +41,15 @@ def evaluate_all(params: Params, progress: Progress, name: str, models: Sequence
             title = f"{source}, {boxes} boxes"
             with progress.task(title):
                 chosen = evaluation_set(params, source, boxes, keypoints)
-                inputs = [*models, layout.detections(source) if chosen.row is None else layout.instances(source)]
+                inputs = [*networks, layout.detections(source) if chosen.row is None else layout.instances(source)]
                 path = layout.results(name) / f"{source}-{boxes}"
-                figures[source][boxes] = _evaluate(params, name, chosen, find(chosen, title), keypoints, inputs, path)
+                about = {
+                    "boxes": chosen.boxes,
+                    "model": " + ".join(dict.fromkeys(networks.values())),
+                    "postprocessing": settings_text(params.evaluate.postprocessing),
+                }
+                found = _evaluate(params, name, chosen, find(chosen, title), keypoints, inputs, path)
+                figures[source][boxes] = about | found
     progress.table("evaluation", _rows(figures), "AP and AR by COCO's protocol, with the boxes they used")
     return figures
 
@@ -79,8 +88,8 @@ def _evaluate(
     write_results(path.with_suffix(".json"), table)
 
     truth, poses = chosen.truth, read_poses(table, chosen.truth)
-    figures: dict[str, Any] = {"boxes": chosen.boxes}
-    figures |= measure(truth, poses, to_numpy(table, "bbox"), params.evaluate.bootstrap, chosen.mirror)
+    resamples = params.evaluate.bootstrap
+    figures = measure(truth, poses, to_numpy(table, "bbox"), resamples, chosen.mirror)
     own = None
     if chosen.row is None:
         figures |= false_positive_figures(truth, chosen.people, chosen.box_scores, decoded.scores)
@@ -89,5 +98,5 @@ def _evaluate(
         points = np.full((len(truth), len(truth.names), 2), np.inf)
         points[person] = decoded.points[:, [keypoints.index(name) for name in truth.names]]
         own = OwnPoses(person[rows], points)
-        figures |= own_figures(truth, own)
-    return figures | partial_views(truth, poses, own)
+        figures = with_own(figures, own_figures(truth, own, resamples))
+    return figures | partial_views(truth, poses, own, resamples)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.evaluation.average_precision import summarise
-from pipeline.evaluation.bootstrap import intervals
-from pipeline.evaluation.boxed import mean_share, own_oks, pck
+from pipeline.evaluation.bootstrap import as_bounds, image_weights, interval, intervals, resampled_ap, resampled_mean
+from pipeline.evaluation.boxed import own_oks, pck, shares_above
 from pipeline.evaluation.errors import diagnose
 from pipeline.evaluation.matching import match_poses
 from pipeline.evaluation.people import Poses, Truth
@@ -36,9 +36,7 @@ def measure(truth: Truth, poses: Poses, boxes: np.ndarray, resamples: int, mirro
     matches = match_poses(truth, poses)
     figures |= _defined(summarise(matches))
     if resamples:
-        figures["interval"] = {
-            name: {"low": low, "high": high} for name, (low, high) in intervals(matches, resamples).items()
-        }
+        figures["interval"] = {name: as_bounds(bounds) for name, bounds in intervals(matches, resamples).items()}
     return figures | {"errors": diagnose(truth, poses, mirror).counts()}
 
 
@@ -51,42 +49,62 @@ class OwnPoses:
     points: np.ndarray
 
 
-def partial_views(truth: Truth, poses: Poses, own: OwnPoses | None) -> dict[str, Any]:
+def partial_views(truth: Truth, poses: Poses, own: OwnPoses | None, resamples: int) -> dict[str, Any]:
     """Tables 3, 13 and 14: overlapping people, visible and occluded keypoints, people by labelled keypoints.
 
     With annotated boxes (`own`), poses of people outside a view are left out. With detected boxes nobody knows whose
-    they are, so people outside a view are ignored as COCO ignores crowds.
+    they are, so people outside a view are ignored as COCO ignores crowds. Every AP has its interval.
     """
     if truth.sigmas is None or truth.ignored.all():
         return {}
-    views: dict[str, Any] = {
-        "visible": _view(truth.only(2), poses, own),
-        "occluded": _view(truth.only(1), poses, own),
-    }
-    views["max_iou"] = {name: _view(truth.ignoring(outside_overlap(truth, name)), poses, own) for name in OVERLAPS}
+
+    def view(part: Truth) -> dict[str, Any]:
+        return _view(part, poses, own, resamples)
+
     by_count = {}
     for count in range(1, len(truth.names) + 1):
-        view = _view(truth.ignoring(truth.labelled != count), poses, own)
-        by_count[str(count)] = {key: view[key] for key in ("people", "AP", *OWN_FIGURES) if key in view}
-    return views | {"labelled_keypoints": by_count}
+        found = view(truth.ignoring(truth.labelled != count))
+        by_count[str(count)] = {key: found[key] for key in ("people", "AP", *OWN_FIGURES, "interval") if key in found}
+    return {
+        "visible": view(truth.only(2)),
+        "occluded": view(truth.only(1)),
+        "max_iou": {name: view(truth.ignoring(outside_overlap(truth, name))) for name in OVERLAPS},
+        "labelled_keypoints": by_count,
+    }
 
 
-def own_figures(truth: Truth, own: OwnPoses) -> dict[str, float]:
+def own_figures(truth: Truth, own: OwnPoses, resamples: int) -> dict[str, Any]:
     """`OWN_FIGURES`: mean OKS, and AP as Eq 26 and 27 write it; crowds and people without keypoints do not count."""
     people = ~truth.ignored
     if truth.sigmas is None or not people.any():
         return {}
     oks = own_oks(truth, own.points)[people]
-    return dict(zip(OWN_FIGURES, (float(oks.mean()), mean_share(oks)), strict=True))
+    values = dict(zip(OWN_FIGURES, (oks, shares_above(oks)), strict=True))
+    figures: dict[str, Any] = {name: float(each.mean()) for name, each in values.items()}
+    if resamples:
+        weights, image = image_weights(len(truth.images), resamples), truth.image[people]
+        figures["interval"] = {
+            name: as_bounds(interval(resampled_mean(each, image, weights))) for name, each in values.items()
+        }
+    return figures
 
 
-def _view(truth: Truth, poses: Poses, own: OwnPoses | None) -> dict[str, Any]:
+def with_own(figures: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """A set's figures and its `own_figures` as one."""
+    intervals_of_both = {**figures.get("interval", {}), **own.get("interval", {})}
+    return {**figures, **own, **({"interval": intervals_of_both} if intervals_of_both else {})}
+
+
+def _view(truth: Truth, poses: Poses, own: OwnPoses | None, resamples: int) -> dict[str, Any]:
     people = int((~truth.ignored).sum())
     if not people:
         return {"people": 0}
-    chosen = poses if own is None else poses.select(~truth.ignored[own.person])
-    figures = {"people": people, **_defined(summarise(match_poses(truth, chosen)))}
-    return figures if own is None else figures | own_figures(truth, own)
+    matches = match_poses(truth, poses if own is None else poses.select(~truth.ignored[own.person]))
+    figures: dict[str, Any] = {"people": people, **_defined(summarise(matches))}
+    if resamples:
+        samples = resampled_ap(matches, image_weights(len(truth.images), resamples))
+        figures["interval"] = {"AP": as_bounds(interval(samples))}
+    return figures if own is None else with_own(figures, own_figures(truth, own, resamples))
 
 
 def _defined(figures: dict[str, float]) -> dict[str, float]:

@@ -139,6 +139,19 @@ def _suppressed(
     return kept, points[kept]
 
 
+def settings_text(settings: Postprocessing) -> str:
+    """Post-processing in words: `flip test, shift auto, Gaussian filter, parabola, Soft-NMS at 0.9`."""
+    shift = settings.shift if isinstance(settings.shift, str) else f"{settings.shift:g}"
+    suppression = {"soft": "Soft-NMS", "hard": "NMS"}.get(settings.nms)
+    parts = [
+        f"flip test, shift {shift}" if settings.flip else "no flip test",
+        "Gaussian filter" if settings.gaussian else "no filter",
+        {"none": "no refinement", "quarter": "quarter-cell refinement"}.get(settings.refinement, settings.refinement),
+        f"{suppression} at {settings.nms_threshold:g}" if suppression else "no NMS",
+    ]
+    return ", ".join(parts)
+
+
 def people_to_find(instances: pa.Table) -> np.ndarray:
     """Rows of an `instances` table whose annotated boxes are evaluated: labelled keypoints, no crowd."""
     labelled = (to_numpy(instances, "keypoints")[:, 2::3] > 0).any(1)

@@ -90,6 +90,11 @@ def _percent(figures: Mapping[str, Any]) -> dict[str, float]:
     return {name: 100 * float(value) for name, value in figures.items() if name.startswith(("AP", "AR"))}
 
 
+def _conditions(figures: Mapping[str, Any], *words: str) -> str:
+    """What figures of `evaluate` were measured with, as a sentence's parts; older runs say less."""
+    return ", ".join([*words, *(figures[name] for name in ("model", "postprocessing") if name in figures)])
+
+
 def _evaluation(strategy: str, source: str | None = None, boxes: str = "detected") -> Callable[[Run], Any]:
     def read(run: Run) -> tuple[Figures, str]:
         return _figures_of(run.metrics.get(f"evaluate/{strategy}", {}), source or run.param("data.validation"), boxes)
@@ -103,7 +108,7 @@ def _figures_of(sets: Mapping[str, Any], source: str, boxes: str) -> tuple[Figur
     found = kinds.get(boxes) or next(iter(kinds.values()), None)
     if found is None:
         return {}, ""
-    return _percent(found), f"{source}, {found['images']} images, {boxes_text(found['boxes'])}"
+    return _percent(found), _conditions(found, source, f"{found['images']} images", boxes_text(found["boxes"]))
 
 
 def _view(strategy: str, view: tuple[str, ...], source: str | None = None) -> Callable[[Run], Any]:
@@ -115,7 +120,8 @@ def _view(strategy: str, view: tuple[str, ...], source: str | None = None) -> Ca
             found = (found or {}).get(key)
         if not found:
             return {}, ""
-        return _percent(found), f"{name}, {found.get('people', whole['people'])} people, ground-truth boxes"
+        people = f"{found.get('people', whole['people'])} people"
+        return _percent(found), _conditions(whole, name, people, "ground-truth boxes")
 
     return read
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline import layout
+from pipeline.evaluation.ablation import ABLATION
 from pipeline.evaluation.average_precision import STATS
-from pipeline.evaluation.bootstrap import difference_intervals
 from pipeline.evaluation.errors import REASONS
-from pipeline.evaluation.matching import Matches, match_poses
 from pipeline.evaluation.measures import OWN_FIGURES
-from pipeline.evaluation.people import read_poses, read_truth
 from pipeline.paper_tables.rows import boxes_text
-from pipeline.report.blocks import Block, Card, Cards, Figure, Fold, Note, Section, Table
+from pipeline.report.blocks import Block, Card, Cards, Figure, Fold, MissingArtefact, Note, Section, Table
 from pipeline.report.charts import bar_chart
 from pipeline.report.context import Context, count_text, percent, with_interval
 
+PLAIN = next(iter(ABLATION))  # the row without any technique
 OWN_HEADER = ("mean OKS", "AP of Eq 26-27")  # of `OWN_FIGURES`
 OWN_WORDS = (
     "The last two columns exist on ground-truth boxes only, where each person has a pose of its own: the mean OKS, and "
@@ -37,10 +36,12 @@ def results(context: Context) -> Section:
         for boxes, figures in kinds.items()
     ]
     blocks: list[Block] = [Cards(_cards(context, rows)), _stats(rows)]
+    blocks += [Note(text) for text in dict.fromkeys(_made_by(strategy, figures) for strategy, _, _, figures in rows)]
     for _, source, _, figures in rows:
         if not figures["people"]:
             blocks.append(Note(f"{source} has no annotated keypoints here: its poses are in the results file only."))
-    blocks += [*_differences(context), *_visibility(rows), *_by_labelled(rows), *_overlap(rows), *_errors(rows)]
+    blocks += [*_differences(context), *_visibility(rows), *_by_labelled(rows), *_overlap(rows)]
+    blocks += [*_techniques(context), *_errors(rows)]
     return Section(
         "results",
         "Results",
@@ -70,12 +71,16 @@ def _cards(context: Context, rows: list[tuple[str, str, str, dict[str, Any]]]) -
     return cards
 
 
+def _made_by(strategy: str, figures: dict[str, Any]) -> str:
+    """The conditions that a model's figures share."""
+    return f"{strategy}: {figures['model']}; post-processing: {figures['postprocessing']}."
+
+
 def _stats(rows: list[tuple[str, str, str, dict[str, Any]]]) -> Table:
     names = [*STATS, "PCK"] if any("PCK" in figures for *_, figures in rows) else list(STATS)
     body = []
     for strategy, source, _, figures in rows:
-        stats = [with_interval(figures, name) if name in ("AP", "AR") else percent(figures.get(name)) for name in names]
-        stats += [percent(figures.get(name)) for name in OWN_FIGURES]
+        stats = _figures(figures, (*names, *OWN_FIGURES))
         body.append([strategy, source, boxes_text(figures["boxes"]), count_text(figures["people"]), *stats])
     return Table(
         ["strategy", "set", "boxes", "people", *names, *OWN_HEADER],
@@ -85,36 +90,35 @@ def _stats(rows: list[tuple[str, str, str, dict[str, Any]]]) -> Table:
     )
 
 
+def _figures(figures: dict[str, Any], names: Sequence[str]) -> list[str]:
+    """Cells: the leading figures with their intervals, the others without."""
+    return [with_interval(figures, n) if n in ("AP", "AR", *OWN_FIGURES) else percent(figures.get(n)) for n in names]
+
+
 def _differences(context: Context) -> list[Block]:
-    """Each strategy against the one before it, on the same resampled images."""
-    settings, body = context.params.evaluate, []
-    if not settings.bootstrap:
+    """Each model against every one before it, on the same resampled images."""
+    if len(context.strategies) + len(context.params.evaluate_ensemble) < 2:
         return []
-    for source in settings.sets:
-        for boxes in settings.boxes:
-            measured = [(s, _matches(context, s, source, boxes)) for s in context.strategies]
-            for (first, one), (second, two) in itertools.pairwise(measured):
-                if one is None or two is None:
-                    continue
-                low, high = difference_intervals(one, two, settings.bootstrap)["AP"]
-                sure = "yes" if low > 0 or high < 0 else "no"
-                body.append(
-                    [f"{second} minus {first}", source, BOXES[boxes], f"{percent(low)} to {percent(high)}", sure]
-                )
-    if not body:
-        return []
-    header = ["difference", "set", "boxes", "95 % interval of the AP difference", "beyond chance"]
-    return [Table(header, body, "Paired differences: both models on the same resampled images", labels=3)]
+    body = [
+        [pair, source, BOXES[boxes], *_difference(found["AP"]), *_difference(found["AR"])]
+        for pair, sets in context.metrics("compare_strategies").items()
+        for source, kinds in sets.items()
+        for boxes, found in kinds.items()
+    ]
+    header = ["difference", "set", "boxes", "AP", "AP beyond chance", "AR", "AR beyond chance"]
+    caption = (
+        "Paired differences in points, with the 95 % interval over resampled images, the same for both models. Beyond "
+        "chance: the interval leaves out 0. It tells of the choice of images, not of the luck of a training run"
+    )
+    return [Table(header, body, caption, labels=3)]
 
 
-def _matches(context: Context, strategy: str, source: str, boxes: str) -> Matches | None:
-    path = layout.results(strategy) / f"{source}-{boxes}.parquet"
-    table = context.table(path, "poses", f"evaluate@{strategy}")
-    images = context.table(layout.images(source), "images", f"ingest@{source}")
-    truth = read_truth(images, context.table(layout.instances(source), "instances", "ingest"), context.keypoints)
-    if truth.sigmas is None or truth.ignored.all():
-        return None
-    return match_poses(truth, read_poses(table, truth))
+def _difference(found: dict[str, float]) -> list[str]:
+    text = f"{100 * found['difference']:+.1f}"
+    if "low" not in found:
+        return [text, "-"]
+    sure = "yes" if found["low"] > 0 or found["high"] < 0 else "no"
+    return [f"{text} ({100 * found['low']:+.1f} to {100 * found['high']:+.1f})", sure]
 
 
 def _visibility(rows: list[tuple[str, str, str, dict[str, Any]]]) -> list[Block]:
@@ -124,8 +128,7 @@ def _visibility(rows: list[tuple[str, str, str, dict[str, Any]]]) -> list[Block]
             part = figures.get(view, {})
             if "AP" in part:
                 label = [strategy, source, BOXES[boxes], view]
-                stats = (percent(part.get(name)) for name in (*STATS, *OWN_FIGURES))
-                body.append([*label, count_text(part["people"]), *stats])
+                body.append([*label, count_text(part["people"]), *_figures(part, (*STATS, *OWN_FIGURES))])
     if not body:
         return []
     header = ["strategy", "set", "boxes", "keypoints", "people", *STATS, *OWN_HEADER]
@@ -142,9 +145,10 @@ def _by_labelled(rows: list[tuple[str, str, str, dict[str, Any]]]) -> list[Block
             chart = bar_chart(
                 counts, {"AP": [100 * parts[c]["AP"] for c in counts]}, "AP", x_label="labelled keypoints of a person"
             )
-            blocks.append(
-                Figure(chart, f"{strategy} on {source}, ground-truth boxes: AP by labelled keypoints (Table 14)")
-            )
+            caption = f"{strategy} on {source}, ground-truth boxes: AP by labelled keypoints (Table 14)"
+            body = [[c, count_text(parts[c]["people"]), *_figures(parts[c], ("AP", *OWN_FIGURES))] for c in counts]
+            header = ["labelled keypoints", "people", "AP", *OWN_HEADER]
+            blocks += [Figure(chart, caption), Table(header, body, f"{caption}; few people make an AP uncertain")]
     return [Fold("By number of annotated keypoints", blocks)] if blocks else []
 
 
@@ -153,12 +157,35 @@ def _overlap(rows: list[tuple[str, str, str, dict[str, Any]]]) -> list[Block]:
     for strategy, source, boxes, figures in rows:
         for name, part in figures.get("max_iou", {}).items():
             if "AP" in part:
-                stats = [percent(part.get(stat)) for stat in STATS]
-                body.append([strategy, source, BOXES[boxes], name, count_text(part["people"]), *stats])
+                label = [strategy, source, BOXES[boxes], name]
+                body.append([*label, count_text(part["people"]), *_figures(part, STATS)])
     if not body:
         return []
     header = ["strategy", "set", "boxes", "MaxIoU", "people", *STATS]
     return [Fold("Overlapping people", [Table(header, body, "By MaxIoU with another person (Table 3)", labels=4)])]
+
+
+def _techniques(context: Context) -> list[Block]:
+    """What each combination of post-processing techniques gains, on the same resampled images."""
+    blocks: list[Block] = []
+    for strategy in context.strategies:
+        try:
+            found = context.metrics("ablate_postprocessing", strategy)
+        except MissingArtefact as missing:
+            blocks.append(Note(f"{missing}", missing=True))
+            continue
+        about, body = found["conditions"], []
+        plain = next((row for name, row in found["rows"].items() if name == PLAIN), None)
+        for name, row in found["rows"].items():
+            if "AP" in row and plain is not None:
+                gain = {"difference": row["AP"] - plain["AP"], **row.get("gain_interval", {}).get("AP", {})}
+                body.append([name, with_interval(row, "AP"), *_difference(gain)])
+        caption = (
+            f"{strategy} ({about['model']}) on {about['set']}, {about['images']} images, {boxes_text(about['boxes'])}: "
+            f"every row of Tables 7 and 8 from one pass over the network, and its paired gain over plain {PLAIN}"
+        )
+        blocks.append(Table(["technique", "AP", "gain", "beyond chance"], body, caption))
+    return [Fold("Post-processing, technique by technique", blocks)]
 
 
 def _errors(rows: list[tuple[str, str, str, dict[str, Any]]]) -> list[Block]:

@@ -10,7 +10,8 @@ from pipeline import layout
 from pipeline.artefacts import write_json
 from pipeline.devices import pick_device
 from pipeline.evaluation.ablation import ABLATION, OWN_SETTINGS, row_settings
-from pipeline.evaluation.average_precision import summarise
+from pipeline.evaluation.average_precision import STATS, summarise
+from pipeline.evaluation.bootstrap import as_bounds, image_weights, interval, resampled_ap
 from pipeline.evaluation.matching import match_poses
 from pipeline.evaluation.people import read_poses
 from pipeline.evaluation.postprocess import decode_people, poses_of
@@ -49,19 +50,31 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
             description=f"{len(decodings)} decodings of one pass",
         )
     figures: dict[str, Any] = {}
+    resamples, samples = params.evaluate.bootstrap, dict[str, np.ndarray]()
     with progress.task("evaluate"):
         for name, settings in rows.items():
             table, _ = poses_of(
                 chosen.people, chosen.box_scores, decoded[decoding_key(settings)], settings, model.keypoints, item, {}
             )
-            stats = summarise(match_poses(chosen.truth, read_poses(table, chosen.truth)))
-            figures[name] = {key: value for key, value in stats.items() if value >= 0}
+            matches = match_poses(chosen.truth, read_poses(table, chosen.truth))
+            figures[name] = {key: value for key, value in summarise(matches).items() if value >= 0}
+            if resamples:
+                samples[name] = resampled_ap(matches, image_weights(matches.images, resamples))
+    for name, row in samples.items():
+        figures[name] |= _uncertainty(row, next(iter(samples.values())))
     about = {"set": params.ablate_postprocessing.set, "boxes": chosen.boxes, "images": len(chosen.truth.images)}
     about["model"] = network_text(model.network.spec)
     write_json(layout.metrics("ablate_postprocessing", item), {"conditions": about, "rows": figures})
-    progress.table("ablation", [{"row": name, **stats} for name, stats in figures.items()])
+    progress.table(
+        "ablation", [{"row": name, **{s: row[s] for s in STATS if s in row}} for name, row in figures.items()]
+    )
     best = max(figures, key=lambda name: figures[name].get("AP", -1))
     return {"best": best, **{name: figures[name].get("AP", float(np.nan)) for name in (best, OWN_SETTINGS)}}
+
+
+def _uncertainty(row: np.ndarray, plain: np.ndarray) -> dict[str, Any]:
+    """The interval of a row's resampled AP [B], and that of its gain over the row without any technique."""
+    return {"interval": {"AP": as_bounds(interval(row))}, "gain_interval": {"AP": as_bounds(interval(row - plain))}}
 
 
 def decoding_key(settings: Decoding) -> str:

@@ -14,7 +14,7 @@ from pipeline.artefacts import file_hash, source_hash, write_json
 from pipeline.devices import pick_device
 from pipeline.evaluation.evaluating import evaluate_all, headline
 from pipeline.evaluation.postprocess import Decoded, decode_people, padded_areas
-from pipeline.evaluation.sets import EvaluationSet, Model, load_model
+from pipeline.evaluation.sets import EvaluationSet, Model, load_model, network_text
 from pipeline.params import Decoding, Params
 from pipeline.progress import Progress
 from pipeline.shards import forget, joined, kept, shards_of
@@ -29,7 +29,8 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
         shards = shards_of(chosen.people, params.spread.shard_images)
         return decode.read(progress.map(decode, shards, description=title, unit="shard"))
 
-    figures = evaluate_all(params, progress, item, [layout.final(item)], find)
+    networks = {layout.final(item): network_text(load_model(params, item).network.spec)}
+    figures = evaluate_all(params, progress, item, networks, find)
     write_json(layout.metrics("evaluate", item), figures)
     forget(_work(item))
     return headline(figures)

@@ -6,10 +6,11 @@ from typing import Any
 
 from pipeline import layout
 from pipeline.artefacts import write_json
-from pipeline.ensemble import FuseShard
+from pipeline.devices import pick_device
+from pipeline.ensemble import FuseShard, load_members
 from pipeline.evaluation.evaluating import evaluate_all, headline
 from pipeline.evaluation.postprocess import Decoded, padded_areas
-from pipeline.evaluation.sets import EvaluationSet
+from pipeline.evaluation.sets import EvaluationSet, network_text
 from pipeline.keypoints import load_keypoint_set
 from pipeline.params import Params
 from pipeline.progress import Progress
@@ -39,7 +40,9 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
         areas = padded_areas(chosen.people, first.network.spec.input_size, first.padding)
         return Decoded(poses.points, poses.scores, areas)
 
-    figures = evaluate_all(params, progress, item, folders, find)
+    members = load_members(folders, keypoints, pick_device(params.compute.device))
+    networks = {f: network_text(member.network.spec) for f, member in zip(folders, members, strict=True)}
+    figures = evaluate_all(params, progress, item, networks, find)
     write_json(layout.metrics("evaluate_ensemble", item), figures)
     forget(work)
     return headline(figures)

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.average_precision import STATS, summarise
-from pipeline.evaluation.bootstrap import difference_intervals, image_weights, intervals, resampled_stats
+from pipeline.evaluation.bootstrap import (
+    check_paired,
+    image_weights,
+    interval,
+    intervals,
+    resampled_ap,
+    resampled_mean,
+    resampled_stats,
+)
 from pipeline.evaluation.matching import match_poses
 from pipeline.evaluation.people import Poses
 from tests.pipeline.evaluation.generated import coco_of, coco_results, make_poses, make_truth, pycocotools_stats
@@ -45,6 +53,22 @@ def test_a_resample_equals_pycocotools_on_images_copied_that_often():
         assert [figures[name][b] for name in STATS] == pytest.approx(expected, abs=1e-12)
 
 
+def test_ap_alone_is_the_first_of_the_stats():
+    matches, weights = match_poses(TRUTH, POSES), image_weights(len(TRUTH.images), 20, seed=6)
+    np.testing.assert_array_equal(resampled_ap(matches, weights), resampled_stats(matches, weights)["AP"])
+
+
+def test_a_mean_over_people_counts_an_image_as_often_as_it_is_drawn():
+    random = np.random.default_rng(7)
+    image, values = np.sort(random.integers(12, size=40)), random.random(40)
+    weights = image_weights(12, 5)
+    for weight, found in zip(weights, resampled_mean(values, image, weights), strict=True):
+        copies = [value for i in range(12) for _ in range(weight[i]) for value in values[image == i]]
+        assert found == pytest.approx(np.mean(copies))
+    assert np.isnan(resampled_mean(values[:1], np.array([3]), np.array([[1, 1, 1, 0]]))).all()
+    assert interval(np.array([np.nan])) is None
+
+
 def test_an_interval_holds_the_stat_and_narrows_with_more_images():
     small, large = make_truth(61, 40, 90, unlabelled=0), make_truth(61, 640, 1440, unlabelled=0)
     width = []
@@ -61,13 +85,14 @@ def test_a_paired_difference_is_narrower_than_two_intervals():
     first = make_poses(72, truth, 900)
     second = Poses(first.image, first.points + 0.5, first.scores)  # the same mistakes, half a pixel further off
     one, two = match_poses(truth, first), match_poses(truth, second)
-    low, high = difference_intervals(one, two, 300)["AP"]
+    weights = image_weights(one.images, 300)
+    low, high = interval(resampled_ap(two, weights) - resampled_ap(one, weights))
     apart = [intervals(matches, 300)["AP"] for matches in (one, two)]
     assert high - low < 0.5 * min(b - a for a, b in apart)
-    assert difference_intervals(one, one, 50)["AP"] == (0.0, 0.0)
+    assert high < 0, "half a pixel is worse, beyond chance"
 
 
 def test_models_on_different_people_cannot_be_paired():
     other = make_truth(52, 25, 80)
     with pytest.raises(ValueError, match="same images and people"):
-        difference_intervals(match_poses(TRUTH, POSES), match_poses(other, make_poses(52, other, 160)), 10)
+        check_paired(match_poses(TRUTH, POSES), match_poses(other, make_poses(52, other, 160)))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.average_precision import ten_stats
-from pipeline.evaluation.boxed import mean_share, own_oks, pck
+from pipeline.evaluation.boxed import own_oks, pck, shares_above
 from pipeline.evaluation.people import Poses
 from tests.pipeline.evaluation.generated import make_truth
 
@@ -21,19 +21,18 @@ def test_a_known_shift_gives_the_oks_of_equation_28(distance):
         assert value == pytest.approx(expected, rel=1e-9)
 
 
-def test_mean_share_is_equation_26_of_27():
+def test_the_mean_share_above_the_thresholds_is_equation_26_of_27():
     oks = np.array([0.2, 0.5, 0.74, 0.96])
     expected = np.mean([np.mean([value > s for value in oks]) for s in np.linspace(0.5, 0.95, 10)])
-    assert mean_share(oks) == pytest.approx(expected)
-    assert mean_share(np.ones(3)) == 1.0
-    assert mean_share(np.zeros(0)) == -1.0
+    assert shares_above(oks).mean() == pytest.approx(expected)
+    assert shares_above(np.ones(3)).tolist() == [1.0, 1.0, 1.0]
 
 
 def test_with_equal_scores_and_one_pose_a_box_recall_is_the_mean_share():
     alone = replace(TRUTH, images=tuple(map(str, range(60))), image=np.arange(60))
     moved = alone.keypoints[:, :, :2] + 4.0
     stats = ten_stats(alone, Poses(alone.image, moved, np.ones(60)))
-    assert mean_share(own_oks(alone, moved)) == pytest.approx(stats["AR"])
+    assert shares_above(own_oks(alone, moved)).mean() == pytest.approx(stats["AR"])
 
 
 def test_pck_counts_keypoints_within_a_fifth_of_the_box():

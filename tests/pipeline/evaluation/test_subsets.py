@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.measures import partial_views
+from pipeline.evaluation.measures import OwnPoses, partial_views
 from pipeline.evaluation.people import Poses, natural_order
 from pipeline.evaluation.subsets import OVERLAPS, max_iou, outside_overlap
 from tests.pipeline.evaluation.generated import coco_of, coco_results, make_poses, make_truth, pycocotools_stats
@@ -41,7 +41,7 @@ def test_visible_and_occluded_truth_equal_pycocotools_on_edited_annotations(view
         annotation["keypoints"] = triples.reshape(-1).tolist()
         annotation["num_keypoints"] = int((triples[:, 2] > 0).sum())
     expected = pycocotools_stats(reference, coco_results(poses))
-    figures = partial_views(TRUTH, poses, None)[view]
+    figures = partial_views(TRUTH, poses, None, 0)[view]
     assert [figures["AP"], figures["AR"]] == [expected[0], expected[5]]
 
 
@@ -50,7 +50,10 @@ def test_views_on_annotated_boxes_leave_out_the_poses_of_others():
     points = TRUTH.keypoints[people, :, :2].copy()
     odd = TRUTH.labelled[people] % 2 == 1
     points[odd] += 1e4  # people with an odd number of keypoints are all wrong
-    views = partial_views(TRUTH, Poses(TRUTH.image[people], points, np.ones(len(people))), people)
+    everybody = np.full((len(TRUTH), 17, 2), np.inf)
+    everybody[people] = points
+    poses = Poses(TRUTH.image[people], points, np.ones(len(people)))
+    views = partial_views(TRUTH, poses, OwnPoses(people, everybody), 0)
     for count, figures in views["labelled_keypoints"].items():
         assert figures["people"] == (TRUTH.labelled[people] == int(count)).sum()
         if figures["people"]:

@@ -10,6 +10,7 @@ from pipeline import layout
 from pipeline.artefacts import file_hash, read_json
 from pipeline.evaluation.ablation import ABLATION, OWN_SETTINGS
 from pipeline.evaluation.average_precision import STATS
+from pipeline.evaluation.measures import OWN_FIGURES
 from pipeline.evaluation.people import read_poses, read_truth
 from pipeline.keypoints import load_keypoint_set
 from pipeline.params import Spread
@@ -45,7 +46,7 @@ def test_the_results_file_scores_with_pycocotools_what_the_metrics_say(workspace
     expected = pycocotools_stats(coco_of(truth_of_val()), results)
     assert [figures.get(name, -1) for name in STATS] == expected
     assert 0.05 < figures["AP"] < 0.95
-    assert set(figures["interval"]) <= set(STATS)
+    assert set(figures["interval"]) <= {*STATS, *OWN_FIGURES}
 
 
 def test_every_ap_says_which_boxes_it_used(workspace):
@@ -92,6 +93,19 @@ def test_annotated_boxes_give_the_oks_and_ap_of_equations_26_to_28(workspace):
         shares = [np.mean([oks > s for oks in similarities]) for s in np.linspace(0.5, 0.95, 10)]
         assert found["OKS"] == pytest.approx(np.mean(similarities), rel=1e-6)
         assert found["AP_Eq27"] == pytest.approx(np.mean(shares))
+
+
+def test_every_ap_has_its_interval_and_its_conditions(workspace):
+    figures = read_json(layout.metrics("evaluate", STRATEGY))["val"]
+    for boxes, found in figures.items():
+        views = [found, found["visible"], found["occluded"], *found["max_iou"].values()]
+        views += list(found["labelled_keypoints"].values())
+        for view in views:
+            for name in {"AP", "OKS", "AP_Eq27"} & set(view):
+                assert view["interval"][name]["low"] <= view["interval"][name]["high"]
+        assert {"AP", *(("OKS", "AP_Eq27") if boxes == "ground_truth" else ())} <= set(found["interval"])
+        assert found["model"] == "ccm mobilenetv3_small_050 at 64x64"
+        assert found["postprocessing"] == "flip test, shift auto, Gaussian filter, parabola, Soft-NMS at 0.9"
 
 
 def test_poses_are_a_table_with_boxes_and_scores_sorted_by_image(workspace):
@@ -156,6 +170,10 @@ def test_all_rows_of_the_ablation_come_from_one_pass_each_way(workspace, monkeyp
     assert len(found["rows"]) == 26
     evaluated = read_json(layout.metrics("evaluate", STRATEGY))["val"]["detected"]
     assert found["rows"][OWN_SETTINGS]["AP"] == evaluated["AP"]
+    assert found["rows"][OWN_SETTINGS]["interval"]["AP"] == evaluated["interval"]["AP"]
+    plain, own = found["rows"]["argmax"]["gain_interval"]["AP"], found["rows"][OWN_SETTINGS]["gain_interval"]["AP"]
+    assert plain == {"low": 0.0, "high": 0.0}
+    assert own["low"] <= evaluated["AP"] - found["rows"]["argmax"]["AP"] <= own["high"]
     assert found["conditions"]["boxes"] == evaluated["boxes"]
 
 
