@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.errors import DvcFailed
+from flows.memory import keep_freed_memory
 
 Arguments = argparse.Namespace
 
@@ -18,6 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 2 for wrong input (one message, no traceback), 130 or 143 when interrupted."""
     # Before torch is imported: threads that wait by spinning take the cores from those that work on a shared machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    keep_freed_memory()
     workspace = str(Path.cwd())
     if (Path(workspace) / "pipeline" / "steps").is_dir() and workspace not in sys.path:
         sys.path.insert(0, workspace)  # an experiment's copy of the project runs its own code
