@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import layout
-from pipeline.keypoints import load_keypoint_set
+from pipeline.keypoints import BUILT_IN, load_keypoint_set
 from pipeline.params import Params, Source
 from pipeline.sources import read_records
 from pipeline.sources.assemble import assemble
@@ -61,7 +61,7 @@ def findings(params: Params, seconds: float = SECONDS) -> list[Finding]:
         except ValueError as error:
             found.append(Finding(where, "error", str(error)))
     found += _detections(params)
-    return found + _overlaps(params)
+    return found + _overlaps(params) + _unwatched(params)
 
 
 def _source(name: str, source: Source, where: str, allowed: float, seconds: float) -> list[Finding]:
@@ -158,6 +158,19 @@ def _detections(params: Params) -> list[Finding]:
                 found.append(Finding(where, "fine", f"{boxes.num_rows} boxes"))
             except ValueError as error:
                 found.append(Finding(where, "error", str(error)))
+    return found
+
+
+def _unwatched(params: Params) -> list[Finding]:
+    """Keypoint sets that DVC does not watch: an edit of such a file would make nothing stale."""
+    places = {"data.keypoints": params.data.keypoints}
+    places |= {f"data.sources.{name}.keypoints": source.keypoints for name, source in params.data.sources.items()}
+    found = []
+    for where, name in places.items():
+        if not (BUILT_IN / f"{name}.yaml").is_file():
+            text = f"DVC does not watch {name}, an edit of it reruns nothing; move it into {BUILT_IN.parent.name}/"
+            text += f"{BUILT_IN.name} and name it '{Path(name).stem}'"
+            found.append(Finding(where, "warning", text))
     return found
 
 

@@ -111,3 +111,15 @@ def test_sets_that_do_not_fit(sources: dict[str, Source], tmp_path: Path):
     assert "align_labels.sources.aic: 12 keypoints shared with coco" in told(found, "fine")
     same = {"it": sources["it"], "val": sources["it"]}
     assert any("validated on what they train on" in line for line in told(findings(params(same)), "error"))
+
+
+def test_a_keypoint_set_that_dvc_does_not_watch(tmp_path: Path):
+    names = [f"point_{k}" for k in range(17)]
+    (tmp_path / "own.yaml").write_text(json.dumps({"names": names}))
+    content = coco_content()
+    content["categories"][0]["keypoints"] = names
+    source = write_coco(tmp_path / "it", content).model_copy(update={"keypoints": "own.yaml"})
+    found = findings(params({"it": source, "val": write_coco(tmp_path / "val", coco_content())}))
+    assert not told(found, "error")
+    (warning,) = told(found, "warning")
+    assert warning.startswith("data.sources.it.keypoints: DVC does not watch own.yaml, an edit of it reruns nothing; ")
