@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_data_check)
 
     bench = commands.add_parser("bench", help="measure speed", add_help=False)
-    bench.add_argument("what", choices=["postproc", "data", "train"])
+    bench.add_argument("what", choices=["postproc", "data", "train", "evaluation"])
     bench.add_argument("rest", nargs=argparse.REMAINDER)
     bench.set_defaults(run=lambda a: _benchmark(a.what, a.rest))
 
