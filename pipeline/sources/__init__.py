@@ -16,7 +16,14 @@ from pipeline.sources.records import Records
 
 
 def read_records(source: Source) -> Records:
-    """Read a source in its own format. ValueError when its files are missing or are not what the format says."""
+    """Read a source in its own format. ValueError when its files are missing, or not what the format says, or empty."""
+    records = _read(source)
+    if not records.images.ids and not len(records.quarantine):
+        raise ValueError(f"{source.index}: lists no images")
+    return records
+
+
+def _read(source: Source) -> Records:
     keypoints = load_keypoint_set(source.keypoints)
     if source.format == "folder":
         return read_folder(source.index, source.images, keypoints)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipeline.keypoints import KeypointSet
 from pipeline.sources.json_index import JsonIndex
 from pipeline.sources.quarantine import Quarantine
-from pipeline.sources.records import Images, People, Records, fault_in_numbers, in_bulk, numbers
+from pipeline.sources.records import Images, People, Records, fault_in_numbers, identities, in_bulk, is_text, numbers
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -57,7 +57,7 @@ def read_aic(index: str | Path, keypoints: KeypointSet) -> Records:
 def _image_fault(record: Any) -> tuple[str, Any] | None:
     if not isinstance(record, dict):
         return "the record is not an object", record
-    if not isinstance(record.get("image_id"), str) or not record["image_id"]:
+    if not is_text(record.get("image_id")):
         return "no image_id", record.get("image_id")
     for key in ("human_annotations", "keypoint_annotations"):
         if not isinstance(record.get(key), dict):
@@ -88,7 +88,7 @@ def _convert(people: Sequence[tuple[str, str, Any, Any]], keypoints: int) -> Peo
         raise ValueError("visibility")
     triples[:, :, 2] = 3 - triples[:, :, 2]
     return People(
-        [f"{image}/{person}" for image, person, _, _ in people],
+        identities([f"{image}/{person}" for image, person, _, _ in people]),
         [person[0] for person in people],
         np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1).astype(np.float32),
         np.full(len(people), np.nan, np.float32),

@@ -61,7 +61,8 @@ def good_people(
     refuse(~np.isfinite(boxes).all(1), "the box is not finite", boxes)
     refuse(~(boxes[:, 2:] > 0).all(1), "the box is empty", boxes)
     if len(sizes):
-        inside = (boxes[:, :2] < sizes[rows]).all(1) & (boxes[:, :2] + boxes[:, 2:] > 0).all(1)
+        with np.errstate(invalid="ignore"):  # infinite ones are refused already
+            inside = (boxes[:, :2] < sizes[rows]).all(1) & (boxes[:, :2] + boxes[:, 2:] > 0).all(1)
         refuse(~inside, "the box lies outside the image", boxes)
     refuse(np.isinf(people.areas) | (people.areas <= 0), "the area is not a number above 0", people.areas)
     points = people.keypoints.reshape(len(people), 3 * people.keypoints.shape[1])

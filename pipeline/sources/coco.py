@@ -14,12 +14,15 @@ from pipeline.keypoints import KeypointSet
 from pipeline.sources.json_index import JsonIndex
 from pipeline.sources.quarantine import Quarantine
 from pipeline.sources.records import (
+    MALFORMED,
     Images,
     People,
     Records,
     fault_in_numbers,
     identities,
     in_bulk,
+    is_identity,
+    is_text,
     numbers,
     optional_numbers,
     segmentations,
@@ -100,7 +103,7 @@ class CocoReading:
         self._records += len(batch)
         try:
             self._images.extend(*_image_columns(batch))
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except MALFORMED:
             for record in batch:
                 fault = _image_fault(record)
                 if fault:
@@ -124,6 +127,10 @@ class CocoReading:
         people = people or declared
         for category in people:
             names = category.get("keypoints")
+            if names is not None and not isinstance(names, list):
+                raise ValueError(
+                    f"{file.path}: category '{category.get('name')}': keypoints is no list: {names!r:.200}"
+                )
             if names and tuple(names) != self.keypoints.names:
                 raise ValueError(
                     f"{file.path}: category '{category.get('name')}' declares the keypoints "
@@ -142,7 +149,7 @@ def _hashable(value: Any) -> Any:
 def _image_columns(records: Sequence[dict[str, Any]]) -> tuple[list[str], list[str], list[int], list[int]]:
     """Ids, file names, widths and heights; raises when one is not what it should be."""
     names = [record["file_name"] for record in records]
-    if not all(names) or not set(map(type, names)) <= {str}:
+    if not all(map(is_text, names)):
         raise TypeError("file name")
     widths, heights = (_sides([record.get(side) for record in records]) for side in _SIDES)
     return identities([record["id"] for record in records]), names, widths, heights
@@ -159,9 +166,9 @@ def _sides(values: list[int | None]) -> list[int]:
 def _image_fault(record: Any) -> tuple[str, Any] | None:
     if not isinstance(record, dict):
         return "the record is not an object", record
-    if not isinstance(record.get("id"), int | str):
+    if not is_identity(record.get("id")):
         return "no id", record.get("id")
-    if not isinstance(record.get("file_name"), str) or not record["file_name"]:
+    if not is_text(record.get("file_name")):
         return "no file name", record.get("file_name")
     for side in _SIDES:
         value = record.get(side)
@@ -174,7 +181,7 @@ def _person_fault(record: Any, people: set[Any], keypoints: int) -> tuple[str, A
     if not isinstance(record, dict):
         return "the record is not an object", record
     for key in ("id", "image_id"):
-        if not isinstance(record.get(key), int | str):
+        if not is_identity(record.get(key)):
             return f"no {key}", record.get(key)
     if people and _hashable(record.get("category_id")) not in people:
         return "unknown category id", record.get("category_id")

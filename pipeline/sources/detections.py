@@ -11,10 +11,11 @@ import pyarrow as pa
 
 from pipeline.artefacts import provenance
 from pipeline.sources.json_index import JsonIndex
-from pipeline.sources.records import fault_in_numbers, identities, numbers, optional_numbers
+from pipeline.sources.records import MALFORMED, fault_in_numbers, identities, is_identity, numbers, optional_numbers
 from pipeline.tables import TableInfo, table_from, table_info
 
 PERSON = 1  # COCO's category
+_HUGE = float(np.finfo(np.float32).max)
 
 
 def read_detections(path: str | Path, images: pa.Table) -> pa.Table:
@@ -71,11 +72,12 @@ def _on_images(images: pa.Table, rows: np.ndarray) -> dict[str, Any]:
 def _columns(path: str | Path, batch: Sequence[Any]) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
     """Image ids, whether the category is people [N], boxes [N, 4] and scores [N]."""
     try:
-        boxes = numbers([record["bbox"] for record in batch], 4).astype(np.float32)
-        scores = optional_numbers([record["score"] for record in batch]).astype(np.float32)
+        with np.errstate(over="ignore"):
+            boxes = numbers([record["bbox"] for record in batch], 4).astype(np.float32)
+            scores = optional_numbers([record["score"] for record in batch]).astype(np.float32)
         people = np.array([record.get("category_id", PERSON) == PERSON for record in batch], bool)
         ids = identities([record["image_id"] for record in batch])
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+    except MALFORMED:
         raise _malformed(path, batch) from None
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise _malformed(path, batch)
@@ -89,8 +91,8 @@ def _malformed(path: str | Path, batch: Sequence[Any]) -> ValueError:
         if fault := fault_in_numbers(record.get("bbox"), 4, "bbox"):
             return ValueError(f"{path}: a detection on image {record.get('image_id')}: {fault[0]} ({fault[1]!r:.100})")
         values = [*record["bbox"], record.get("score")]
-        if not all(isinstance(value, int | float) and np.isfinite(value) for value in values):
+        if not all(isinstance(value, int | float) and abs(value) < _HUGE for value in values):
             return ValueError(f"{path}: a detection on image {record.get('image_id')}: not finite numbers: {values}")
-        if not isinstance(record.get("image_id"), int | str):
+        if not is_identity(record.get("image_id")):
             return ValueError(f"{path}: a detection has no image_id: {record!r:.100}")
     return ValueError(f"{path}: a detection cannot be read: {batch[0]!r:.100}")

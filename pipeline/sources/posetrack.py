@@ -73,7 +73,7 @@ def _with_box(person: dict[str, Any]) -> bool:
     if person.get("bbox"):
         return True
     points = person.get("keypoints")
-    if not isinstance(points, list) or not all(isinstance(value, int | float) for value in points):
+    if not isinstance(points, list) or not _numbers(points):
         return True  # malformed: the reader will say so
     labelled = [(x, y) for x, y, v in zip(points[::3], points[1::3], points[2::3], strict=False) if v]
     if not labelled:
@@ -85,12 +85,19 @@ def _with_box(person: dict[str, Any]) -> bool:
     return True
 
 
+def _numbers(values: Any) -> bool:
+    """Whether a value is a list of numbers."""
+    return isinstance(values, list) and all(isinstance(value, int | float) for value in values)
+
+
 def _ignored_regions(frame: dict[str, Any]) -> list[dict[str, Any]]:
     """A frame's regions to ignore as crowd annotations; malformed ones are none."""
     regions = []
-    outlines = zip(frame.get("ignore_regions_x") or [], frame.get("ignore_regions_y") or [], strict=False)
-    for number, (xs, ys) in enumerate(outlines):
-        if not (isinstance(xs, list) and isinstance(ys, list) and len(xs) == len(ys) >= 3):
+    outlines = [frame.get(f"ignore_regions_{axis}") for axis in "xy"]
+    if not all(isinstance(regions_along, list) for regions_along in outlines):
+        return []
+    for number, (xs, ys) in enumerate(zip(*outlines, strict=False)):
+        if not (_numbers(xs) and _numbers(ys) and len(xs) == len(ys) >= 3):
             continue
         left, top, right, bottom = min(xs), min(ys), max(xs), max(ys)
         regions.append(

@@ -13,6 +13,11 @@ from pipeline.tables import TableInfo, table_from
 _SHOWN = 200  # characters of an offending value
 
 
+def _writable(text: str) -> str:
+    """Text with what no file can hold (half a UTF-16 pair, which JSON's escapes allow) replaced by question marks."""
+    return text.encode(errors="replace").decode()
+
+
 class Quarantine:
     """The records of one source that are no use, each with its file, what it is, why, and the offending value."""
 
@@ -25,7 +30,7 @@ class Quarantine:
     def add(self, file: str | Path, record: str, reason: str, value: Any = "") -> None:
         """Set a record aside. `reason` is one of few fixed sentences; what differs stands in `value`."""
         text = value if isinstance(value, str) else repr(value)
-        self.rows.append((str(file), record, reason, text[:_SHOWN]))
+        self.rows.append((str(file), _writable(record), reason, _writable(text[:_SHOWN])))
 
     def reasons(self) -> dict[str, int]:
         """How many records each reason holds, the commonest first."""

@@ -19,7 +19,8 @@ BOX_TO_AREA = (
 
 _EMPTY = (b"[]", b"[[]]", None)
 
-Refuse = Callable[[str, str, Any], None]  # (record, reason, value)
+MALFORMED = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
+"""What converting a record raises when it is not of the form that is expected."""
 
 
 @dataclass
@@ -102,20 +103,30 @@ def in_bulk(
 
     `fault` says what is wrong with the form of one record (reason, value), or None.
     """
-    try:
-        return [convert(records)]
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
-        parts = []
-        for record in records:
-            problem = fault(record)
-            try:
-                if problem is None:
-                    parts.append(convert([record]))
-            except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-                problem = "the record cannot be read", str(error)
-            if problem is not None:
-                refuse(record, *problem)
-        return parts
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is a fault of its own
+        try:
+            return [convert(records)]
+        except MALFORMED:
+            return _one_by_one(records, convert, fault, refuse)
+
+
+def _one_by_one(
+    records: Sequence[Any],
+    convert: Callable[[Sequence[Any]], People],
+    fault: Callable[[Any], tuple[str, Any] | None],
+    refuse: Callable[[Any, str, Any], None],
+) -> list[People]:
+    parts = []
+    for record in records:
+        problem = fault(record)
+        try:
+            if problem is None:
+                parts.append(convert([record]))
+        except MALFORMED as error:
+            problem = "the record cannot be read", str(error)
+        if problem is not None:
+            refuse(record, *problem)
+    return parts
 
 
 def optional_numbers(values: Sequence[Any]) -> np.ndarray:
@@ -127,7 +138,22 @@ def identities(values: Sequence[Any]) -> list[str]:
     """Ids as text; raises when one is neither a whole number nor a text."""
     if not set(map(type, values)) <= {int, str}:
         raise TypeError("id")
-    return list(map(str, values))
+    texts = list(map(str, values))
+    "".join(texts).encode()  # UnicodeEncodeError, a ValueError, for half a UTF-16 pair
+    return texts
+
+
+def is_identity(value: Any) -> bool:
+    """Whether `identities` takes a value."""
+    return type(value) is int or is_text(value)
+
+
+def is_text(value: Any) -> bool:
+    """Whether a value is a text, not empty, that a file can hold."""
+    try:
+        return isinstance(value, str) and bool(value.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def segmentations(values: Sequence[Any]) -> pa.Array:

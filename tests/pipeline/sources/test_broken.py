@@ -103,6 +103,16 @@ COCO_RECORDS: list[tuple[str, Breaks, str, str]] = [
     ("zero byte in the name", _image("file_name", "a\0.jpg"), IMAGE, "the file name has a zero byte"),
     ("a folder for an image", _image("file_name", "."), IMAGE, "the image is a folder"),
     ("image that is a list", _record("images", []), "image", "the record is not an object"),
+    ("image id that is true", _image("id", True), "image True", "no id"),
+    ("half a character in a file name", _image("file_name", "\ud800.jpg"), IMAGE, "no file name"),
+    ("half a character in an id", _person("image_id", "\ud800"), PERSON, "no image_id"),
+    (
+        "half a character among keypoints",
+        _person("keypoints", ["\ud800"] * 51),
+        PERSON,
+        "keypoints is not a list of 51 numbers",
+    ),
+    ("box beyond float32", _person("bbox", [1, 2, 1e39, 4]), PERSON, "the box is not finite"),
 ]
 
 
@@ -204,6 +214,7 @@ AIC = [
     ("missing image", lambda r: r.update(image_id="none"), "the image is missing"),
     ("path upwards", lambda r: r.update(image_id="../../x"), "the path leaves the image root"),
     ("same image twice", lambda r: r.update(image_id="1"), "duplicate image id"),
+    ("half a character in the name", lambda r: r.update(image_id="\ud800"), "no image_id"),
 ]  # fmt: skip
 
 
@@ -228,6 +239,9 @@ FILES: list[tuple[str, bytes, str]] = [
     ("images as an object", b'{"images": {}}', "'images' is no array"),
     ("categories without ids", b'{"images": [], "annotations": [], "categories": [{"name": "person"}]}',
      "'categories' is not a list"),
+    ("keypoints that are a number", b'{"images": [], "categories": [{"id": 1, "keypoints": 3}]}',
+     "keypoints is no list: 3"),
+    ("an empty list", b'{"images": [], "annotations": []}', "lists no images"),
     ("other keypoints", json.dumps(coco_content(keypoints="aic")).encode(), "declares the keypoints right_shoulder"),
 ]  # fmt: skip
 
@@ -269,6 +283,7 @@ def test_broken_sources(tmp_path: Path, format: Any, index: str, message: str):
         ([{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}], "not finite numbers"),
         ([{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": float("nan")}], "not finite numbers"),
         ([{"image_id": None, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}], "has no image_id"),
+        ([{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 10**400], "score": 0.5}], "not finite numbers"),
         ([{"image_id": 9, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}], "none of its 1 detections"),
     ],
 )
@@ -277,6 +292,29 @@ def test_broken_detections(tmp_path: Path, content: Any, message: str):
     (tmp_path / "boxes.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=f"boxes.json: .*{message}"):
         read_detections(tmp_path / "boxes.json", images)
+
+
+POSETRACK: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
+    ("visibility 3", {}, {"keypoints": [1, 1, 3] * 17}, "visibility is not 0, 1 or 2"),
+    ("fifteen keypoints", {}, {"keypoints": [1, 1, 1] * 15}, "keypoints has the wrong number of values"),
+    ("keypoints of words, no box", {}, {"keypoints": ["a"] * 51, "bbox": None}, "bbox is not a list of 4 numbers"),
+    ("unknown frame", {}, {"image_id": 9}, "unknown image id"),
+    ("missing frame", {"file_name": "none.jpg"}, {}, "the image is missing"),
+    ("regions that are a number", {"ignore_regions_x": 5, "ignore_regions_y": 5}, {}, ""),
+    ("regions of words", {"ignore_regions_x": [["a", 1, 2]], "ignore_regions_y": [[1, 2, 3]]}, {}, ""),
+]
+
+
+@pytest.mark.parametrize(("frame", "person", "reason"), [c[1:] for c in POSETRACK], ids=[c[0] for c in POSETRACK])
+def test_broken_posetrack_records(tmp_path: Path, frame: dict[str, Any], person: dict[str, Any], reason: str):
+    content = coco_content(keypoints="posetrack")
+    content["images"][1] |= frame
+    content["annotations"][1] |= {"keypoints": [1, 1, 1] * 17} | person
+    write_coco(tmp_path / "set", content)
+    tables = ingested(Source(format="posetrack", index="set/index.json", images="set/images", keypoints="posetrack"))
+    aside = tables["quarantine"].to_pylist()
+    assert [row["reason"] for row in aside][:1] == [reason][: bool(reason)]
+    assert tables["instances"].num_rows == 3 - bool(reason)
 
 
 def test_too_many_bad_records_stop_the_run(tmp_path: Path):
