@@ -13,7 +13,7 @@ from pipeline.params import Augmentation, Compute, KeypointModel, Optimizer, Tra
 from pipeline.tables import TableInfo, table_from, write_table
 from pipeline.training.job import TrainingJob
 
-PEOPLE = 24
+PEOPLE, HARD, PARTLY = 24, range(20, 24), range(12, 20)
 
 
 @pytest.fixture(autouse=True)
@@ -23,32 +23,39 @@ def one_thread() -> None:
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with `people.parquet`: 24 people of 17 keypoints in 24 images of 64x48."""
+    """A folder with `people.parquet`: 24 people of 17 keypoints in 24 images of 64x48.
+
+    As in Phi, some rows are hard negatives (no keypoint, all supervised) and some supervise a part of the keypoints.
+    """
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
     keypoints = np.zeros((PEOPLE, 17, 3), np.float32)
     (tmp_path / "images").mkdir()
     for i in range(PEOPLE):
         picture = random.integers(0, 60, (64, 48, 3), dtype=np.uint8)
-        keypoints[i, :, 0], keypoints[i, :, 1] = random.uniform(6, 42, 17), random.uniform(6, 58, 17)
+        keypoints[i, :, 0], keypoints[i, :, 1] = random.uniform(1, 47, 17), random.uniform(1, 63, 17)
         keypoints[i, :, 2] = 2
         for k, (x, y, _) in enumerate(keypoints[i]):
             colour = [int(v) for v in np.random.default_rng(k).integers(80, 255, 3)]
             cv2.circle(picture, (round(float(x)), round(float(y))), 2, colour, -1)
         cv2.imwrite(str(tmp_path / "images" / f"{i}.png"), picture)
+    supervised = np.ones((PEOPLE, 17), bool)
+    keypoints[HARD] = 0
+    for k in (0, 5, 9, 12, 13):  # more on one side than on the other
+        keypoints[PARTLY, k], supervised[PARTLY, k] = 0, False
     columns = {
         "instance_id": [f"train:{i}" for i in range(PEOPLE)],
         "image_id": [f"train:{i}" for i in range(PEOPLE)],
         "source": ["train"] * PEOPLE,
         "file_name": [f"{i}.png" for i in range(PEOPLE)],
-        "kind": ["labelled"] * PEOPLE,
+        "kind": ["hard_negative" if i in HARD else "labelled" for i in range(PEOPLE)],
         "width": [48] * PEOPLE,
         "height": [64] * PEOPLE,
         "bbox": np.tile(np.float32([0, 0, 48, 64]), (PEOPLE, 1)),
         "area": np.full(PEOPLE, 48 * 64.0),
         "iscrowd": np.zeros(PEOPLE, bool),
         "keypoints": keypoints.reshape(PEOPLE, -1),
-        "supervised": np.ones((PEOPLE, 17), bool),
+        "supervised": supervised,
     }
     write_table("people.parquet", table_from("instances", columns, TableInfo("coco", {"train": "images"})))
     return tmp_path

@@ -20,8 +20,10 @@ from tests.pipeline.killing import killed_until_done
 from tests.pipeline.training.conftest import COMPUTE, TRAINING, job
 
 # Losses of the miniature run, epoch by epoch. A change meant to keep training as it is keeps them; made by
-# `python -m tests.pipeline.training.golden` on torch 2.14.1.
+# `python -m tests.pipeline.training.golden` on torch 2.14.1. On one thread, the instructions of other processors (SSE4,
+# AVX2, oneDNN off) move it by less than 1e-5 of its value; a target half a crop pixel off moves it by 1e-2.
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
+TOLERANCE = 1e-3
 
 
 def curves(name: str = "C->C") -> pd.DataFrame:
@@ -34,8 +36,8 @@ def weights(folder: str = "models/out") -> dict[str, torch.Tensor]:
 
 def test_the_loss_follows_the_committed_curve(workspace: Path) -> None:
     run_job(job(), Progress())
-    assert curves()["loss"].tolist() == pytest.approx(GOLDEN["loss"], rel=0.01)
-    assert curves()["main_loss"].tolist() == pytest.approx(GOLDEN["main_loss"], rel=0.01)
+    assert curves()["loss"].tolist() == pytest.approx(GOLDEN["loss"], rel=TOLERANCE)
+    assert curves()["main_loss"].tolist() == pytest.approx(GOLDEN["main_loss"], rel=TOLERANCE)
     assert curves()["learning_rate"].tolist() == pytest.approx(GOLDEN["learning_rate"])
 
 
@@ -46,7 +48,7 @@ def test_the_loss_follows_the_committed_curve(workspace: Path) -> None:
 )
 def test_the_committed_curve_would_notice(workspace: Path, change: dict[str, float]) -> None:
     run_job(job(TRAINING.model_copy(update=change)), Progress())
-    assert curves()["loss"].tolist() != pytest.approx(GOLDEN["loss"], rel=0.01)
+    assert curves()["loss"].tolist() != pytest.approx(GOLDEN["loss"], rel=TOLERANCE)
 
 
 def test_two_runs_are_identical_and_the_second_is_free(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
