@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ValueError("--index and --images belong together")
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    figures = crop_figures(_people(arguments.index, arguments.images))
+    figures = crop_figures(people_of(arguments.index, arguments.images))
     if arguments.annotations:
         figures += annotation_figures() + memory_figures()
     if arguments.json:
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _people(index: str | None, images: str | None) -> pa.Table:
+def people_of(index: str | None, images: str | None) -> pa.Table:
     if index is None or images is None:
         params = load_params()
         source = params.data.sources[params.data.labelled]
