@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 520, 250
-LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 46
+LEFT, RIGHT, TOP, BOTTOM = 72, 14, 14, 46
 WIDEST_BAR = 90
 
 
@@ -89,7 +89,7 @@ class _Axis:
         low, high = min(finite), max(finite)
         low = min(low, 0.0) if from_zero else low
         if high <= low:
-            high = low + 1
+            low, high = (low, low + 1) if from_zero else (low - 0.5, low + 0.5)
         step = 10 ** math.floor(math.log10((high - low) / 4))
         step *= next(factor for factor in (1, 2, 2.5, 5, 10) if (high - low) / (step * factor) <= 5)
         if all(value == int(value) for value in finite):

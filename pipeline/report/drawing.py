@@ -16,7 +16,8 @@ from pipeline.keypoints import KeypointSet
 from pipeline.report.blocks import Picture
 
 LEFT, RIGHT, MIDDLE = (235, 87, 87), (66, 133, 244), (250, 204, 21)  # as the paper's figures: red, blue, yellow
-TRUTH, BOX, OUTSIDE = (255, 255, 255), (34, 197, 94), (52, 58, 66)
+TRUTH, OUTSIDE = (255, 255, 255), (52, 58, 66)
+GREEN, RED, YELLOW = (34, 197, 94), (239, 68, 68), (250, 204, 21)  # boxes, as the paper's Figure 5
 REGION = 0.8  # width by height of the regions that `around` gives, so that they line up in a gallery
 
 
@@ -31,12 +32,16 @@ class Skeleton:
 
 @dataclass(frozen=True)
 class Scene:
-    """Part of an image to show: which file, which region (x, y, w, h; None: all), and what to draw on it."""
+    """Part of an image to show: which file, which region (x, y, w, h; None: all), and what to draw on it.
+
+    `boxes` are x, y, w, h with a colour, `dots` image pixels [N, 2] with a colour.
+    """
 
     path: Path
     region: np.ndarray | None = None
-    boxes: Sequence[np.ndarray] = ()
+    boxes: Sequence[tuple[np.ndarray, tuple[int, int, int]]] = ()
     skeletons: Sequence[Skeleton] = ()
+    dots: Sequence[tuple[np.ndarray, tuple[int, int, int]]] = ()
 
 
 def picture(scene: Scene, keypoints: KeypointSet, caption: str, height: int = 240) -> Picture:
@@ -49,11 +54,14 @@ def picture(scene: Scene, keypoints: KeypointSet, caption: str, height: int = 24
     size = (max(round(part.shape[1] * scale), 1), height)
     drawn = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     drawn = np.ascontiguousarray(drawn)
-    for box in scene.boxes:
+    for box, colour in scene.boxes:
         corners = np.round((np.array([box[:2], box[:2] + box[2:]]) - (x, y)) * scale).astype(int)
-        cv2.rectangle(drawn, corners[0].tolist(), corners[1].tolist(), BOX, 2, cv2.LINE_AA)
+        cv2.rectangle(drawn, corners[0].tolist(), corners[1].tolist(), colour, 2, cv2.LINE_AA)
     for skeleton in scene.skeletons:
         draw_skeleton(drawn, skeleton, keypoints, np.array([x, y]), scale)
+    for points, colour in scene.dots:
+        for place in np.round((points - (x, y)) * scale).astype(int):
+            _dot(drawn, place, colour)
     return Picture(data_uri(drawn), caption, *size)
 
 
@@ -92,8 +100,12 @@ def draw_skeleton(
         if skeleton.plain:
             cv2.circle(image, places[k].tolist(), 2, TRUTH, -1, cv2.LINE_AA)
             continue
-        cv2.circle(image, places[k].tolist(), 4, (20, 20, 20), -1, cv2.LINE_AA)
-        cv2.circle(image, places[k].tolist(), 3, colour_of(keypoints.names[k]), -1, cv2.LINE_AA)
+        _dot(image, places[k], colour_of(keypoints.names[k]))
+
+
+def _dot(image: np.ndarray, place: np.ndarray, colour: tuple[int, int, int]) -> None:
+    cv2.circle(image, place.tolist(), 4, (20, 20, 20), -1, cv2.LINE_AA)
+    cv2.circle(image, place.tolist(), 3, colour, -1, cv2.LINE_AA)
 
 
 def _with_surroundings(image: np.ndarray, x: int, y: int, w: int, h: int) -> np.ndarray:

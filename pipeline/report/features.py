@@ -25,7 +25,7 @@ from postproc.coordinates import apply
 
 PEOPLE = 2
 SHOWN_HEIGHT = 168
-HIDDEN = {"wrist", "ankle", "elbow", "knee"}  # Figure 13 hides some keypoints
+HIDDEN = ("elbow", "wrist", "knee", "ankle")  # of the left body; Figure 13 hides some keypoints
 HIDDEN_SIZE = 0.11  # of the crop's height
 
 
@@ -96,7 +96,7 @@ def _hidden(crop: Tensor, points: np.ndarray, names: tuple[str, ...]) -> list[tu
     middle = int(np.clip(np.median(labelled[:, 1]) if len(labelled) else height / 2, 1, height - 1))
     upper, lower = crop.clone(), crop.clone()
     upper[:, :middle], lower[:, middle:] = grey, grey
-    return [("limbs masked", limbs), ("upper body masked", upper), ("lower body masked", lower)]
+    return [(f"left {', '.join(HIDDEN)} masked", limbs), ("upper body masked", upper), ("lower body masked", lower)]
 
 
 def _every_part(name: str) -> bool:

@@ -5,12 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline import layout
-from pipeline.report.blocks import Block, Card, Cards, Figure, Gallery, MissingArtefact, Note, Section, Table
+from pipeline.evaluation.similarity import box_iou
+from pipeline.report.blocks import (
+    Block,
+    Card,
+    Cards,
+    Figure,
+    Gallery,
+    MissingArtefact,
+    Note,
+    Picture,
+    Section,
+    Table,
+)
 from pipeline.report.charts import bar_chart, histogram
 from pipeline.report.context import Context, count_text, image_path, percent, short
-from pipeline.report.drawing import Scene, Skeleton, around, picture
+from pipeline.report.drawing import GREEN, RED, YELLOW, Scene, Skeleton, around, picture
 from pipeline.tables import to_numpy
 
 
@@ -24,17 +38,15 @@ def hard_negatives(context: Context) -> Section:
             blocks += _counts(source, figures)
         except MissingArtefact as missing:
             blocks.append(Note(str(missing), missing=True))
-        boxes, scores = to_numpy(table, "bbox").astype(float), to_numpy(table, "score")
-        pictures = [
-            picture(
-                Scene(image_path(table, int(i)), around([boxes[i]]), boxes=[boxes[i]]),
-                context.keypoints,
-                f"score {scores[i]:.2f} · {table['file_name'][int(i)].as_py()}",
-                height=180,
-            )
-            for i in context.chosen(table.num_rows)
-        ]
-        caption = f"{source}: {count_text(table.num_rows)} boxes with score ≥ {settings.score_threshold:g} in H"
+        detections = context.table(layout.detections(source), "detections", f"detect_people@{source}")
+        people = context.table(layout.instances(source), "instances", f"ingest@{source}")
+        below = detections.filter(pa.array(to_numpy(detections, "score") < settings.score_threshold))
+        chosen = table.take(context.chosen(table.num_rows))
+        pictures = [_hard_negative(context, chosen, row, people, below) for row in range(chosen.num_rows)]
+        caption = (
+            f"{source}: {count_text(table.num_rows)} boxes with score ≥ {settings.score_threshold:g} in H (Figure 5). "
+            "Red: a box of H; green: annotated people; yellow: other detections below the threshold that touch nobody"
+        )
         blocks.append(Gallery(pictures, caption) if pictures else Note(f"{source}: H is empty at this threshold."))
     return Section(
         "hard-negatives",
@@ -43,6 +55,18 @@ def hard_negatives(context: Context) -> Section:
         "there (section 4.1).",
         blocks or [Note("mine_hard_negatives.sources is empty: no hard negatives are mined.")],
     )
+
+
+def _hard_negative(context: Context, chosen: pa.Table, row: int, people: pa.Table, below: pa.Table) -> Picture:
+    box, image = to_numpy(chosen, "bbox")[row].astype(float), chosen["image_id"][row]
+    annotated = to_numpy(people.filter(pc.equal(people["image_id"], image)), "bbox").astype(float)
+    unsure = to_numpy(below.filter(pc.equal(below["image_id"], image)), "bbox").astype(float)
+    pairs = np.repeat(unsure, len(annotated), 0), np.tile(annotated, (len(unsure), 1))
+    alone = ~(box_iou(*pairs).reshape(len(unsure), len(annotated)) > 0).any(1)
+    drawn = [(b, YELLOW) for b in unsure[alone]] + [(b, GREEN) for b in annotated] + [(box, RED)]
+    scene = Scene(image_path(chosen, row), around([box], 0.5), boxes=drawn)
+    text = f"score {chosen['score'][row].as_py():.2f} · {chosen['file_name'][row].as_py()}"
+    return picture(scene, context.keypoints, text, height=180)
 
 
 def _counts(source: str, figures: dict[str, Any]) -> list[Block]:
@@ -73,7 +97,7 @@ def pseudo_labels(context: Context) -> Section:
                 Scene(
                     image_path(table, int(i)),
                     around([boxes[i]], 0.15),
-                    boxes=[boxes[i]],
+                    boxes=[(boxes[i], GREEN)],
                     skeletons=[Skeleton(triples[i, :, :2], triples[i, :, 2] > 0)],
                 ),
                 context.keypoints,
@@ -145,13 +169,16 @@ def annotate_next(context: Context) -> Section:
         values = [100 * by_keypoint[name] for name in names]
         labels = [short(name) for name in names]
         chart = bar_chart(labels, {"disagreement": values}, "% of the person's size")
-        blocks.append(Figure(chart, f"{source}: how far apart the teachers put each keypoint (RMS)"))
+        people = count_text(figures["people"])
+        caption = f"{source}: how far apart the teachers put each keypoint, mean over {people} people"
+        blocks.append(Figure(chart, caption))
         blocks.append(_candidates(context, source, figures))
     return Section(
         "annotate-next",
         "Annotate next",
-        "People on whom the teachers disagree most, and the keypoint they disagree about. Labels for these teach the "
-        "models most (section 6.5).",
+        "Section 6.5 suggests to find the hard keypoints and to annotate those; here hard means that the teachers "
+        "disagree. Distances are the root mean square distance to the teachers' mean place, in percent of the square "
+        "root of the person box's area.",
         blocks or [Note("pseudo_label.sources is empty: there are no teachers to disagree.")],
     )
 
@@ -164,10 +191,10 @@ def _candidates(context: Context, source: str, figures: dict[str, Any]) -> Block
         if person["file_name"] not in row_of:
             continue
         box = np.asarray(person["bbox"], float)
-        scene = Scene(image_path(detections, row_of[person["file_name"]]), around([box]), boxes=[box])
+        scene = Scene(image_path(detections, row_of[person["file_name"]]), around([box]), boxes=[(box, GREEN)])
         keypoint, apart = person["keypoint"].replace("_", " "), percent(person["disagreement"])
-        text = f"{keypoint} · {apart} % of size · {person['file_name']}"
+        text = f"{apart} % of size, most at the {keypoint} · {person['file_name']}"
         pictures.append(picture(scene, context.keypoints, text, height=180))
     if not pictures:
         return Note(f"{source}: nobody was pseudo-labelled.")
-    return Gallery(pictures, f"{source}: annotate these first")
+    return Gallery(pictures, f"{source}: annotate these people first: the largest mean over their keypoints")

@@ -44,7 +44,10 @@ def stage_graph(context: Context) -> Section:
     if not DVC_FILE.exists():
         return Section("stages", "Stages", introduction, [Note(f"{DVC_FILE} is not here.", missing=True)])
     stages = read_stages(DVC_FILE, context.run.params)
-    rows = [[stage.name, stage.description, ", ".join(stage.items) or "-"] for stage in stages]
+    rows = [
+        [stage.name, stage.description, "none: left out" if stage.left_out else ", ".join(stage.items) or "-"]
+        for stage in stages
+    ]
     return Section(
         "stages",
         "Stages",

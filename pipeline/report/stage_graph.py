@@ -17,12 +17,13 @@ BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, LANE = 168, 46, 22, 36, 10
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage: its items, and the stages whose outputs it reads."""
+    """A stage: its items, and the stages whose outputs it reads; `left_out` by params that give it no item."""
 
     name: str
     description: str
     items: tuple[str, ...]
     parents: tuple[str, ...]
+    left_out: bool = False
 
 
 def read_stages(path: Path, params: Mapping[str, Any]) -> list[Stage]:
@@ -36,7 +37,7 @@ def read_stages(path: Path, params: Mapping[str, Any]) -> list[Stage]:
         parents = tuple(other for other in expanded if other != name and _touch(reads, made[other]))
         description = stages[name].get("do", stages[name]).get("desc", "")
         names = tuple(items) if "foreach" in stages[name] else ()
-        result.append(Stage(name, description, names, parents))
+        result.append(Stage(name, description, names, parents, left_out=not items))
     return result
 
 
@@ -69,7 +70,8 @@ def _touch(reads: set[str], made: set[str]) -> bool:
 
 
 def draw(stages: list[Stage]) -> Markup:
-    """The graph from top to bottom; an edge past other stages has a lane of its own between them."""
+    """The graph of the stages that run, from top to bottom; an edge past other stages has a lane of its own."""
+    stages = [stage for stage in stages if not stage.left_out]
     by_name = {stage.name: stage for stage in stages}
     direct = {stage.name: _direct_parents(stage, by_name) for stage in stages}
     rows, chains = _rows(stages, direct)

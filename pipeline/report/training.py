@@ -8,9 +8,17 @@ from typing import Any
 import pandas as pd
 
 from pipeline import layout
-from pipeline.report.blocks import Block, Figure, Fold, MissingArtefact, Note, Section, Table
+from pipeline.evaluation.postprocess import people_to_find
+from pipeline.report.blocks import Block, Figure, Fold, Gallery, MissingArtefact, Note, Section, Table
 from pipeline.report.charts import bar_chart, line_chart
-from pipeline.report.context import Context, count_text, short
+from pipeline.report.context import Context, count_text, image_path, short
+from pipeline.report.drawing import LEFT, RIGHT, Scene, around, picture
+from pipeline.tables import to_numpy
+
+VALIDATION = {
+    False: "mean OKS and AP of Eq 26-27 on ground-truth boxes, decoded as training does it",
+    True: "the boxes' AP by COCO's protocol",
+}
 
 
 def training(context: Context) -> Section:
@@ -23,14 +31,15 @@ def training(context: Context) -> Section:
     blocks: list[Block] = []
     for stage, item, title in runs:
         try:
-            blocks.append(Fold(title, _curves(context.curves(stage, item)), open=stage == "train_joint"))
+            blocks.append(Fold(title, _curves(context.curves(stage, item), stage), open=stage == "train_joint"))
         except MissingArtefact as missing:
             blocks.append(Note(f"{title}: {missing}", missing=True))
     return Section("training", "Training", "Loss and validation figures by epoch, as `dvc plots` has them.", blocks)
 
 
-def _curves(curves: pd.DataFrame) -> list[Block]:
+def _curves(curves: pd.DataFrame, stage: str) -> list[Block]:
     x = curves.columns[0]
+    captions = {"loss": f"Loss by {x}", "validation": f"Validation by {x}: {VALIDATION[stage == 'train_detector']}"}
     groups = {"loss": [c for c in curves.columns if "loss" in c]}
     groups["validation"] = [c for c in curves.columns if c.startswith("val")]
     blocks: list[Block] = []
@@ -44,7 +53,7 @@ def _curves(curves: pd.DataFrame) -> list[Block]:
             first = next(iter(series.values()))
             series = {name: points for i, (name, points) in enumerate(series.items()) if i == 0 or points != first}
         if series:
-            blocks.append(Figure(line_chart(series, x, label), f"{label} by {x}"))
+            blocks.append(Figure(line_chart(series, x, label), captions[label]))
     return blocks
 
 
@@ -62,7 +71,8 @@ def data(context: Context) -> Section:
     for source, found in figures.items():
         if found.get("people"):
             is_open = source == context.params.data.labelled
-            blocks.append(Fold(f"Annotations of {source}", _statistics(found), open=is_open))
+            inner = [*_statistics(found), *_examples(context, source)]
+            blocks.append(Fold(f"Annotations of {source}", inner, open=is_open))
     blocks += _training_sets(context)
     return Section(
         "data", "Data", "What the sources hold, as read and checked, and what the models were trained on.", blocks
@@ -81,24 +91,45 @@ def _sources(context: Context, figures: dict[str, dict[str, Any]]) -> Table:
 
 def _statistics(found: dict[str, Any]) -> list[Block]:
     blocks: list[Block] = []
-    labelled: Sequence[int] = found.get("keypoints_per_person", [])
+    labelled: Sequence[int] = found.get("keypoints_per_person", [])[1:]
     if labelled:
         people = sum(labelled) or 1
         chart = bar_chart(
-            [str(i) for i in range(len(labelled))],
+            [str(i) for i in range(1, len(labelled) + 1)],
             {"people": [100 * count / people for count in labelled]},
             "% of people",
             x_label="labelled keypoints",
         )
-        blocks.append(Figure(chart, "People by number of labelled keypoints (Figure 1a)"))
+        blocks.append(
+            Figure(chart, f"{count_text(people)} people with keypoints, by how many are labelled (Figure 1a)")
+        )
     by_keypoint: list[dict[str, Any]] = found.get("by_keypoint", [])
     if by_keypoint:
         states = ("visible", "occluded", "unlabelled")
         people = max(sum(by_keypoint[0][state] for state in states), 1)
         series = {state: [100 * counts[state] / people for counts in by_keypoint] for state in states}
         labels = [short(counts["keypoint"]) for counts in by_keypoint]
-        blocks.append(Figure(bar_chart(labels, series, "% of people with keypoints"), "Visibility (Figure 1b)"))
+        blocks.append(Figure(bar_chart(labels, series, "% of people with keypoints"), "Their keypoints (Figure 1b)"))
     return blocks
+
+
+def _examples(context: Context, source: str) -> list[Block]:
+    """Annotated people, drawn by the report's seed (Figure 1c)."""
+    path = layout.instances(source)
+    if not path.exists():
+        return []
+    instances = context.table(path, "instances", f"ingest@{source}")
+    rows = people_to_find(instances)
+    people = instances.take(rows[context.chosen(len(rows))])
+    boxes = to_numpy(people, "bbox").astype(float)
+    triples = to_numpy(people, "keypoints").reshape(people.num_rows, -1, 3)
+    pictures = []
+    for row, (box, own) in enumerate(zip(boxes, triples, strict=True)):
+        dots = [(own[own[:, 2] == v, :2], colour) for v, colour in ((2, RIGHT), (1, LEFT))]
+        scene = Scene(image_path(people, row), around([box], 0.15), dots=dots)
+        pictures.append(picture(scene, context.keypoints, f"{people['file_name'][row].as_py()}", height=180))
+    caption = f"{source}: annotated people; blue dots are visible keypoints, red ones occluded (Figure 1c)"
+    return [Gallery(pictures, caption)] if pictures else []
 
 
 def _training_sets(context: Context) -> list[Block]:

@@ -33,6 +33,14 @@ def test_a_curve_goes_through_its_points_left_to_right():
     assert abs((points[1][1] - points[0][1]) * 2 - (points[2][1] - points[1][1])) < 0.2
 
 
+def test_a_single_epoch_stands_in_the_middle_under_its_own_number():
+    chart = drawing(line_chart({"AP": ([4], [0.3])}, "epoch", "AP"))
+    (dot,) = chart.iter("circle")
+    below = [text for text in chart.iter("text") if text.text == "4"]
+    assert [float(text.get("x")) for text in below] == [float(dot.get("cx"))]
+    assert not [text for text in chart.iter("text") if text.text in ("3", "5")]
+
+
 def test_names_are_escaped_and_nothing_breaks_without_data():
     assert "<b>" not in bar_chart(["<b>"], {"<b>": [1]}, "<b>")
     for markup in (

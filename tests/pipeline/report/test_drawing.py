@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from pipeline.keypoints import load_keypoint_set
-from pipeline.report.drawing import LEFT, OUTSIDE, REGION, Scene, Skeleton, around, data_uri, picture
+from pipeline.report.drawing import LEFT, OUTSIDE, RED, REGION, YELLOW, Scene, Skeleton, around, data_uri, picture
 
 COCO = load_keypoint_set("coco")
 
@@ -26,6 +26,16 @@ def test_a_picture_shows_the_region_scaled_with_the_pose_in_place(tmp_path):
     assert image.shape == (200, 160, 3)
     assert np.abs(image[198, 80].astype(int) - LEFT).max() < 60  # (60 - 40) * 4, just above the lower edge at 50 * 4
     assert np.abs(image[20, 20].astype(int) - 128).max() < 6
+
+
+def test_boxes_and_dots_are_drawn_in_their_colours_where_they_are(tmp_path):
+    path = tmp_path / "grey.png"
+    cv2.imwrite(str(path), np.full((100, 100, 3), 128, np.uint8))
+    box, dots = np.array([10.0, 20, 40, 60]), np.array([[80.0, 50]])
+    image = decoded(picture(Scene(path, boxes=[(box, RED)], dots=[(dots, YELLOW)]), COCO, "", height=200).source)
+    assert np.abs(image[100, 20].astype(int) - RED).max() < 60  # the left side, twice as large
+    assert np.abs(image[100, 160].astype(int) - YELLOW).max() < 60
+    assert np.abs(image[100, 60].astype(int) - 128).max() < 12
 
 
 def test_what_lies_outside_the_image_is_grey(tmp_path):
