@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_data_check)
 
     bench = commands.add_parser("bench", help="measure speed", add_help=False)
-    bench.add_argument("what", choices=["postproc", "data", "train", "evaluation"])
+    bench.add_argument("what", choices=["postproc", "data", "train", "evaluation", "spread"])
     bench.add_argument("rest", nargs=argparse.REMAINDER)
     bench.set_defaults(run=lambda a: _benchmark(a.what, a.rest))
 
@@ -240,7 +240,8 @@ def _data_check(arguments: Arguments) -> int:
 
 
 def _benchmark(what: str, rest: list[str]) -> int:
-    return int(importlib.import_module(f"pipeline.benchmarks.{what}").main(rest) or 0)
+    module = "flows.spread_benchmark" if what == "spread" else f"pipeline.benchmarks.{what}"
+    return int(importlib.import_module(module).main(rest) or 0)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,8 @@ def _unpickled(file: str) -> Callable[[Any], Any]:
 
 
 @contextmanager
-def _in_workspace(function: Callable[[Any], Any]) -> Iterator[FromWorkspace]:
+def in_workspace(function: Callable[[Any], Any]) -> Iterator[FromWorkspace]:
+    """The function as a worker elsewhere gets it, for as long as the block lasts."""
     file = Path.cwd() / STATE / "spread" / f"{uuid.uuid4().hex}.pickle"
     with written(file) as temporary:
         temporary.write_bytes(pickle.dumps(function))
@@ -116,11 +117,15 @@ def _pin_thread() -> Callable[[], None]:
 
 def on_dask(function: Callable[[Item], Result], items: Sequence[Item], spread: Spread) -> Done:
     """On an existing cluster by its scheduler's address, or on one worker process per `spread.workers` started here."""
-    try:
-        from distributed import as_completed
-    except ImportError:
-        raise ValueError("spread.runner = 'dask': not installed; pip install 'ccm-pipeline[spread]'") from None
-    with _in_workspace(function) as job, _dask_client(spread) as client:
+    with dask_client(spread) as client:
+        yield from on_client(client, function, items)
+
+
+def on_client(client: Any, function: Callable[[Item], Result], items: Sequence[Item]) -> Done:
+    """On the workers of a Dask client."""
+    from distributed import as_completed
+
+    with in_workspace(function) as job:
         futures = client.map(job, items, pure=False)
         positions = {future.key: position for position, future in enumerate(futures)}
         for future in as_completed(futures):
@@ -128,15 +133,18 @@ def on_dask(function: Callable[[Item], Result], items: Sequence[Item], spread: S
 
 
 @contextmanager
-def _dask_client(spread: Spread) -> Iterator[Any]:
-    from distributed import Client, LocalCluster
-
-    from flows.gpus import PinGpu
+def dask_client(spread: Spread) -> Iterator[Any]:
+    """A client of the scheduler at `spread.address`, or of one started here; its workers keep to a GPU each."""
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise ValueError("spread.runner = 'dask': not installed; pip install 'ccm-pipeline[spread]'") from None
+    from flows.workers import PrepareWorker
 
     if spread.address is None:
         size = {"n_workers": spread.workers, "threads_per_worker": 1, "memory_limit": 0}
         with LocalCluster(dashboard_address=None, **size) as here, Client(here) as client:
-            client.register_plugin(PinGpu())
+            client.register_plugin(PrepareWorker())
             yield client
         return
     try:
@@ -145,7 +153,7 @@ def _dask_client(spread: Spread) -> Iterator[Any]:
         message = f"spread.address = {spread.address!r}: no Dask scheduler answers there ({error})"
         raise ValueError(message) from None
     with client:
-        client.register_plugin(PinGpu())
+        client.register_plugin(PrepareWorker())
         yield client
 
 
@@ -158,7 +166,7 @@ def on_ray(function: Callable[[Item], Result], items: Sequence[Item], spread: Sp
     ray.init(address=spread.address, num_cpus=None if spread.address else spread.workers, log_to_driver=False)
     try:
         gpus = 1 if ray.cluster_resources().get("GPU") else 0
-        with _in_workspace(function) as job:
+        with in_workspace(function) as job:
             remote = ray.remote(num_gpus=gpus, max_retries=3)(job.__call__)
             positions = {remote.remote(item): position for position, item in enumerate(items)}
             pending = list(positions)

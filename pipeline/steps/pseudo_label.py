@@ -26,20 +26,9 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     """Pseudo-label source `item`: people above the person threshold, keypoints above the keypoint threshold."""
     assert item is not None
     with progress.task("choose people"):
-        detections = read_table(layout.detections(item), "detections")
-        figures = person_thresholds(params, detections, item)
-        chosen = to_numpy(detections, "score") >= figures["person_threshold"]
-        people = detections.filter(pa.array(chosen)).combine_chunks()
+        label, figures = labelling(params, item)
+        people = label.people
     with progress.task("label"):
-        label = FuseShard(
-            f"pseudo_label/{item}",
-            people,
-            tuple(layout.teacher(name) for name in params.train_teachers.models),
-            load_keypoint_set(params.data.keypoints),
-            params.pseudo_label.decoding,
-            params.pseudo_label.batch_size,
-            params.compute,
-        )
         shards = shards_of(people, params.spread.shard_images)
         files = progress.map(label, shards, description=f"pseudo-label {item}", unit="shard")
     with progress.task("merge"):
@@ -50,6 +39,23 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     figures |= label_figures(params, table, poses, people)
     write_json(layout.metrics("pseudo_label", item), figures)
     return {key: value for key, value in figures.items() if not isinstance(value, list | dict)}
+
+
+def labelling(params: Params, item: str) -> tuple[FuseShard, dict[str, Any]]:
+    """What labels a shard of the people of source `item`, and the thresholds that say who they are."""
+    detections = read_table(layout.detections(item), "detections")
+    figures = person_thresholds(params, detections, item)
+    chosen = to_numpy(detections, "score") >= figures["person_threshold"]
+    label = FuseShard(
+        f"pseudo_label/{item}",
+        detections.filter(pa.array(chosen)).combine_chunks(),
+        tuple(layout.teacher(name) for name in params.train_teachers.models),
+        load_keypoint_set(params.data.keypoints),
+        params.pseudo_label.decoding,
+        params.pseudo_label.batch_size,
+        params.compute,
+    )
+    return label, figures
 
 
 def person_thresholds(params: Params, detections: pa.Table, item: str) -> dict[str, Any]:

@@ -6,12 +6,22 @@ import os
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
+import torch
+from ruamel.yaml import YAML
 
 from flows.spread import SpreadingProgress
-from pipeline.params import Spread
+from model import checkpoints
+from model.network import build
+from pipeline import layout
+from pipeline.keypoints import load_keypoint_set
+from pipeline.params import Spread, load_params
 from pipeline.profile import assign
+from pipeline.progress import Progress
+from pipeline.steps import ingest
 from tests.flows.conftest import Workspace, wait_for
+from tests.pipeline.workspace import MODEL, write_coco, write_detections
 
 
 def spread(runner: str, workers: int, address: str | None = None) -> SpreadingProgress:
@@ -71,3 +81,63 @@ def test_a_killed_dask_worker_changes_nothing(workspace: Workspace) -> None:
     assert (workspace.folder / "out/shards.txt").read_bytes() == expected
     assert len(set(workers.read_text().split())) >= 2
     assert not list((workspace.folder / ".state/spread").iterdir())
+
+
+@pytest.fixture
+def teachers_at_work(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """Two untrained teachers, slow enough to be killed, and detections on a source without labels."""
+    monkeypatch.chdir(workspace.folder)
+    write_coco(Path("own"), "train", 4, seed=1)
+    write_coco(Path("own"), "unlabeled", 16, seed=2)
+    path = Path("params.yaml")
+    raw = YAML(typ="safe", pure=True).load(path.read_text())
+    raw["data"] |= {"labelled": "train", "validation": "train"}
+    raw["data"]["sources"] = {
+        name: {"format": "coco", "index": f"own/{name}.json", "images": f"own/{name}", "keypoints": "coco"}
+        for name in ("train", "unlabeled")
+    }
+    raw["detect_people"]["sources"] = {"train": "models/detector", "unlabeled": "models/detector"}
+    raw |= {"strategies": ["CU->C"]}
+    raw["align_labels"]["sources"] = []
+    raw["evaluate"]["sets"], raw["ablate_postprocessing"]["set"] = ["train"], "train"
+    raw["pseudo_label"] |= {"person_threshold": {"mode": "fixed", "value": 0.0}, "keypoint_threshold": 0.0}
+    raw["spread"]["shard_images"] = 1
+    spec = MODEL | {"input_size": [256, 192]}
+    with path.open("w") as file:
+        YAML().dump(raw, file)
+    params, keypoints = load_params(), load_keypoint_set("coco")
+    for source in ("train", "unlabeled"):
+        ingest.run(params, Progress(), source)
+        write_detections(source)
+    for number, name in enumerate(params.train_teachers.models):
+        torch.manual_seed(number)
+        card = {"keypoint_names": list(keypoints.names), "trained_on": "nothing", "padding": 1.25}
+        checkpoints.save(build(spec, len(keypoints)), layout.teacher(name), card)
+    return workspace
+
+
+@pytest.mark.slow
+def test_pseudo_labels_are_the_same_bytes_when_a_worker_dies(teachers_at_work: Workspace) -> None:
+    pytest.importorskip("distributed")
+    folder = teachers_at_work.folder
+    results = [layout.letter("U", "unlabeled"), layout.metrics("pseudo_label", "unlabeled")]
+
+    def written() -> list[bytes]:
+        content = [path.read_bytes() for path in results]
+        for path in results:
+            path.unlink()
+        return content
+
+    teachers_at_work.ccm("stage", "pseudo_label", "unlabeled")
+    alone = written()
+    assign(["spread.runner=dask", "spread.workers=2"], folder / "params.yaml")
+    process = teachers_at_work.start("stage", "pseudo_label", "unlabeled")
+    shards = folder / layout.STATE / "pseudo_label/unlabeled"
+    done = wait_for(lambda: len(found) if len(found := list(shards.glob("*.npz"))) >= 5 else 0)
+    assert done < 16, "the killed worker must have had something left to do"
+    workers = [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+    assert len(workers) == 2
+    workers[0].kill()
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, output
+    assert written() == alone
