@@ -61,11 +61,17 @@ def _run(name: str, item: str | None, params: Params, address: str | None) -> Fi
     if address is None:
         say_once(server.absence())
         return work(SpreadingProgress(params.spread))
+    from flows import pictures
     from flows.runs import run_as_flow
+
+    def shown(progress: Progress) -> Figures:
+        figures = work(progress)
+        pictures.show(name, item, progress)
+        return figures
 
     settings = getattr(params, name, None)
     details = {"item": item, "params": settings.model_dump() if isinstance(settings, BaseModel) else None}
-    return run_as_flow(name, label(name, item), details, params.spread, work)
+    return run_as_flow(name, label(name, item), details, params.spread, shown)
 
 
 def _print_figures(title: str, figures: Figures) -> None:

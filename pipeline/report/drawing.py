@@ -45,24 +45,30 @@ class Scene:
 
 
 def picture(scene: Scene, keypoints: KeypointSet, caption: str, height: int = 240) -> Picture:
-    """Draw a scene `height` pixels high. ValueError names an image that cannot be read."""
+    """A scene `height` pixels high, for the page. ValueError names an image that cannot be read."""
+    image = drawn(scene, keypoints, height)
+    return Picture(data_uri(image), caption, image.shape[1], height)
+
+
+def drawn(scene: Scene, keypoints: KeypointSet, height: int) -> np.ndarray:
+    """A scene as an RGB image [height, W, 3]. ValueError names an image that cannot be read."""
     image = ImageReader().read(scene.path).copy()
     region = np.array([0, 0, image.shape[1], image.shape[0]]) if scene.region is None else scene.region
     x, y, w, h = (round(float(value)) for value in region)
     part = _with_surroundings(image, x, y, max(w, 1), max(h, 1))
     scale = height / part.shape[0]
     size = (max(round(part.shape[1] * scale), 1), height)
-    drawn = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    drawn = np.ascontiguousarray(drawn)
+    resized = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    canvas = np.ascontiguousarray(resized)
     for box, colour in scene.boxes:
         corners = np.round((np.array([box[:2], box[:2] + box[2:]]) - (x, y)) * scale).astype(int)
-        cv2.rectangle(drawn, corners[0].tolist(), corners[1].tolist(), colour, 2, cv2.LINE_AA)
+        cv2.rectangle(canvas, corners[0].tolist(), corners[1].tolist(), colour, 2, cv2.LINE_AA)
     for skeleton in scene.skeletons:
-        draw_skeleton(drawn, skeleton, keypoints, np.array([x, y]), scale)
+        draw_skeleton(canvas, skeleton, keypoints, np.array([x, y]), scale)
     for points, colour in scene.dots:
         for place in np.round((points - (x, y)) * scale).astype(int):
-            _dot(drawn, place, colour)
-    return Picture(data_uri(drawn), caption, *size)
+            _dot(canvas, place, colour)
+    return canvas
 
 
 def data_uri(image: np.ndarray, quality: int = 82) -> str:
