@@ -1,11 +1,12 @@
 """How fast annotations become tables, and tables become crops.
 
-    ccm bench data [--json] [--index FILE --images FOLDER] [--annotations]
+    ccm bench data [--json] [--index FILE --images FOLDER] [--parts crops annotations memory]
 
-Crops: training samples a second of one core, from the labelled source of params.yaml or from any COCO file, warm cache.
+crops: training samples a second of one core, from the labelled source of params.yaml or from any COCO file, warm cache.
 The figures are the process's own CPU time, so that other work on the machine adds less to them. `OpenCV` is the way
 of Xiao 2018 and Sun 2019 (imread and warpAffine, every sample decodes its image), for comparison on the same machine.
-With `--annotations`: a generated annotation file of COCO train2017's size, and 700k training rows, in fresh processes.
+annotations: a generated annotation file of COCO train2017's size to tables and back, in fresh processes.
+memory: workers that iterate over 700k training rows, as many as A, C, H and U have together.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from pipeline.sources.records import Records
 from pipeline.tables import TableInfo, labelled_people, read_table, table_info, to_numpy, write_table
 from postproc.coordinates import crop_transforms
 
+PARTS = ("crops", "annotations", "memory")
 SIZES = ((256, 192), (384, 288))
 PADDING = 1.25
 AUGMENTATION = Augmentation(rotation=40.0, scale=0.3, flip=0.5, half_body=0.3, half_body_keypoints=8)
@@ -53,15 +55,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--index", help="a COCO annotation file; without it, the labelled source of params.yaml")
     parser.add_argument("--images", help="its image root")
-    parser.add_argument("--annotations", action="store_true", help="measure reading at COCO's size as well")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (default: all)")
     arguments = parser.parse_args(argv)
     if bool(arguments.index) != bool(arguments.images):
         raise ValueError("--index and --images belong together")
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    figures = crop_figures(people_of(arguments.index, arguments.images))
-    if arguments.annotations:
-        figures += annotation_figures() + memory_figures()
+    figures: list[Figure] = []
+    if "crops" in arguments.parts:
+        figures += crop_figures(people_of(arguments.index, arguments.images))
+    if "annotations" in arguments.parts:
+        figures += annotation_figures()
+    if "memory" in arguments.parts:
+        figures += memory_figures()
     if arguments.json:
         print(json.dumps([asdict(figure) for figure in figures], indent=2))
     else:
@@ -74,6 +80,11 @@ def people_of(index: str | None, images: str | None) -> pa.Table:
     if index is None or images is None:
         params = load_params()
         source = params.data.sources[params.data.labelled]
+        if not Path(source.index).exists():
+            raise ValueError(
+                f"data.sources.{params.data.labelled}.index = {source.index!r} is not there (yet); render it with `dvc "
+                "repro synthesize`, or name a COCO file and its images with --index and --images"
+            )
     else:
         source = Source(format="coco", index=index, images=images, keypoints="coco")
     records = read_records(source)
