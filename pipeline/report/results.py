@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline import layout
-from pipeline.evaluation.ablation import ABLATION
+from pipeline.evaluation.ablation import ABLATION, OWN_SETTINGS
 from pipeline.evaluation.average_precision import STATS
 from pipeline.evaluation.errors import REASONS
 from pipeline.evaluation.measures import OWN_FIGURES
@@ -17,10 +17,8 @@ from pipeline.report.context import Context, count_text, percent, with_interval
 
 PLAIN = next(iter(ABLATION))  # the row without any technique
 OWN_HEADER = ("mean OKS", "AP of Eq 26-27")  # of `OWN_FIGURES`
-OWN_WORDS = (
-    "The last two columns exist on ground-truth boxes only, where each person has a pose of its own: the mean OKS, and "
-    "AP as the paper's Eq 26 and 27 write it, the mean share of people above each OKS threshold, whatever their scores"
-)
+FEW = "Over a few people neither an AP nor its interval means much"
+VIEWS = {"all": None, "visible": "visible", "occluded": "occluded"}
 BOXES = {"detected": "detected boxes", "ground_truth": "ground-truth boxes"}
 
 
@@ -40,7 +38,7 @@ def results(context: Context) -> Section:
     for _, source, _, figures in rows:
         if not figures["people"]:
             blocks.append(Note(f"{source} has no annotated keypoints here: its poses are in the results file only."))
-    blocks += [*_differences(context), *_visibility(rows), *_by_labelled(rows), *_overlap(rows)]
+    blocks += [*_own_poses(rows), *_differences(context), *_visibility(rows), *_by_labelled(rows), *_overlap(rows)]
     blocks += [*_techniques(context), *_errors(rows)]
     return Section(
         "results",
@@ -71,6 +69,21 @@ def _cards(context: Context, rows: list[tuple[str, str, str, dict[str, Any]]]) -
     return cards
 
 
+def _own_poses(rows: list[tuple[str, str, str, dict[str, Any]]]) -> list[Block]:
+    """Mean OKS and the AP of Eq 26 and 27, which ground-truth boxes alone have."""
+    body = []
+    for strategy, source, _, figures in rows:
+        for name, view in VIEWS.items():
+            part = figures if view is None else figures.get(view, {})
+            if OWN_FIGURES[0] in part:
+                body.append([strategy, source, name, count_text(part["people"]), *_figures(part, OWN_FIGURES)])
+    caption = (
+        "On ground-truth boxes each person has a pose of its own: the mean OKS (Eq 28), and AP as the paper's Eq 26 "
+        "and 27 write it, the mean share of people above each OKS threshold, whatever the poses' scores"
+    )
+    return [Table(["strategy", "set", "keypoints", "people", *OWN_HEADER], body, caption, labels=3)] if body else []
+
+
 def _made_by(strategy: str, figures: dict[str, Any]) -> str:
     """The conditions that a model's figures share."""
     return f"{strategy}: {figures['model']}; post-processing: {figures['postprocessing']}."
@@ -80,12 +93,12 @@ def _stats(rows: list[tuple[str, str, str, dict[str, Any]]]) -> Table:
     names = [*STATS, "PCK"] if any("PCK" in figures for *_, figures in rows) else list(STATS)
     body = []
     for strategy, source, _, figures in rows:
-        stats = _figures(figures, (*names, *OWN_FIGURES))
+        stats = _figures(figures, names)
         body.append([strategy, source, boxes_text(figures["boxes"]), count_text(figures["people"]), *stats])
     return Table(
-        ["strategy", "set", "boxes", "people", *names, *OWN_HEADER],
+        ["strategy", "set", "boxes", "people", *names],
         body,
-        f"Every model, and every ensemble, on every set and kind of boxes. {OWN_WORDS}",
+        "Every model, and every ensemble, on every set and kind of boxes",
         labels=3,
     )
 
@@ -128,11 +141,11 @@ def _visibility(rows: list[tuple[str, str, str, dict[str, Any]]]) -> list[Block]
             part = figures.get(view, {})
             if "AP" in part:
                 label = [strategy, source, BOXES[boxes], view]
-                body.append([*label, count_text(part["people"]), *_figures(part, (*STATS, *OWN_FIGURES))])
+                body.append([*label, count_text(part["people"]), *_figures(part, STATS)])
     if not body:
         return []
-    header = ["strategy", "set", "boxes", "keypoints", "people", *STATS, *OWN_HEADER]
-    caption = f"Visible and occluded keypoints by themselves (Table 13). {OWN_WORDS}"
+    header = ["strategy", "set", "boxes", "keypoints", "people", *STATS]
+    caption = "Visible and occluded keypoints by themselves (Table 13)"
     return [Fold("Visible and occluded keypoints", [Table(header, body, caption, labels=4)])]
 
 
@@ -148,7 +161,10 @@ def _by_labelled(rows: list[tuple[str, str, str, dict[str, Any]]]) -> list[Block
             caption = f"{strategy} on {source}, ground-truth boxes: AP by labelled keypoints (Table 14)"
             body = [[c, count_text(parts[c]["people"]), *_figures(parts[c], ("AP", *OWN_FIGURES))] for c in counts]
             header = ["labelled keypoints", "people", "AP", *OWN_HEADER]
-            blocks += [Figure(chart, caption), Table(header, body, f"{caption}; few people make an AP uncertain")]
+            blocks += [
+                Figure(chart, caption),
+                Table(header, body, f"{caption}. {FEW}"),
+            ]
     return [Fold("By number of annotated keypoints", blocks)] if blocks else []
 
 
@@ -162,7 +178,9 @@ def _overlap(rows: list[tuple[str, str, str, dict[str, Any]]]) -> list[Block]:
     if not body:
         return []
     header = ["strategy", "set", "boxes", "MaxIoU", "people", *STATS]
-    return [Fold("Overlapping people", [Table(header, body, "By MaxIoU with another person (Table 3)", labels=4)])]
+    return [
+        Fold("Overlapping people", [Table(header, body, f"By MaxIoU with another person (Table 3). {FEW}", labels=4)])
+    ]
 
 
 def _techniques(context: Context) -> list[Block]:
@@ -174,10 +192,10 @@ def _techniques(context: Context) -> list[Block]:
         except MissingArtefact as missing:
             blocks.append(Note(f"{missing}", missing=True))
             continue
-        about, body = found["conditions"], []
-        plain = next((row for name, row in found["rows"].items() if name == PLAIN), None)
-        for name, row in found["rows"].items():
-            if "AP" in row and plain is not None:
+        about, body, measured = found["conditions"], [], found["rows"]
+        for name in (*ABLATION, OWN_SETTINGS):  # in the tables' order
+            row, plain = measured.get(name, {}), measured.get(PLAIN, {})
+            if "AP" in row and "AP" in plain:
                 gain = {"difference": row["AP"] - plain["AP"], **row.get("gain_interval", {}).get("AP", {})}
                 body.append([name, with_interval(row, "AP"), *_difference(gain)])
         caption = (
