@@ -119,6 +119,7 @@ def test_an_edit_reruns_what_depends_on_it_and_nothing_else(workspace: Workspace
         "train_joint",
         "fine_tune",
         "evaluate",
+        "compare_strategies",
         "ablate_postprocessing",
         "benchmark",
         "report",

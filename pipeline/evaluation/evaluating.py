@@ -91,9 +91,9 @@ def _evaluate(
     resamples = params.evaluate.bootstrap
     figures = measure(truth, poses, to_numpy(table, "bbox"), resamples, chosen.mirror)
     own = None
-    if chosen.row is None:
+    if chosen.row is None and len(truth):  # where nobody is annotated, nobody knows which boxes are false
         figures |= false_positive_figures(truth, chosen.people, chosen.box_scores, decoded.scores)
-    else:
+    if chosen.row is not None:
         person = np.argsort(truth.row)[chosen.row]  # whose box each row is, in the truth's order
         points = np.full((len(truth), len(truth.names), 2), np.inf)
         points[person] = decoded.points[:, [keypoints.index(name) for name in truth.names]]

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from pipeline.keypoints import load_keypoint_set
 from pipeline.params import Spread
 from pipeline.progress import Progress
 from pipeline.steps import ablate_postprocessing, evaluate, evaluate_ensemble
-from pipeline.tables import read_table, to_numpy
+from pipeline.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
 from tests.pipeline.evaluation.generated import coco_of, pycocotools_stats
 from tests.pipeline.workspace import STRATEGY, make_workspace
 
@@ -186,6 +187,53 @@ def test_another_keypoint_set_is_matched_by_name(workspace):
     for k, name in enumerate(truth.names):
         np.testing.assert_array_equal(truth.keypoints[:, k], whole.keypoints[:, whole.names.index(name)])
         assert truth.sigmas[k] == whole.sigmas[whole.names.index(name)]
+
+
+def sets_of(params, *names):
+    """The params with these evaluation sets, on detected boxes."""
+    return params.model_copy(
+        update={"evaluate": params.evaluate.model_copy(update={"sets": list(names), "boxes": ["detected"]})}
+    )
+
+
+def derived_set(name, change):
+    """Another source with the pictures and boxes of `val`, its people changed."""
+    for path in (layout.images, layout.detections):
+        path(name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path("val"), path(name))
+    write_table(layout.instances(name), change(read_table(layout.instances("val"), "instances")))
+
+
+def test_a_set_without_annotations_gives_results_for_the_server_and_no_figure(workspace):
+    derived_set("test-dev", lambda instances: instances.slice(0, 0))
+    evaluate.run(sets_of(workspace, "val", "test-dev"), Progress(), STRATEGY)
+    figures = read_json(layout.metrics("evaluate", STRATEGY))["test-dev"]["detected"]
+    assert (figures["people"], figures["boxes"]["detector"]) == (0, "made-up")
+    assert not [name for name in figures if name.startswith(("AP", "AR", "PCK", "OKS", "false", "interval"))]
+    results = json.loads((layout.results(STRATEGY) / "test-dev-detected.json").read_text())
+    assert len(results) == figures["poses"] == read_table(layout.detections("val"), "detections").num_rows
+    for entry in results:
+        assert set(entry) == {"image_id", "category_id", "keypoints", "score"}
+        assert (type(entry["image_id"]), entry["category_id"], len(entry["keypoints"])) == (int, 1, 51)
+    evaluate.run(workspace, Progress(), STRATEGY)  # for the other tests
+
+
+def test_a_keypoint_set_without_sigmas_gives_pck_and_no_ap(workspace, tmp_path):
+    names = load_keypoint_set("coco").names
+    keypoints = tmp_path / "plain.yaml"
+    keypoints.write_text(f"names: [{', '.join(names)}]\nflip_pairs: []\nlimbs: []\n")
+
+    def without_sigmas(instances):
+        columns = {name: instances[name] for name in instances.column_names}
+        return table_from("instances", columns, TableInfo(str(keypoints), table_info(instances).image_roots))
+
+    derived_set("plain", without_sigmas)
+    evaluate.run(sets_of(workspace, "plain"), Progress(), STRATEGY)
+    figures = read_json(layout.metrics("evaluate", STRATEGY))["plain"]["detected"]
+    assert 0 <= figures["PCK"] <= 1
+    assert {f"PCK_{name}" for name in names} <= set(figures)
+    assert not [name for name in figures if name.startswith(("AP", "AR", "OKS"))]
+    evaluate.run(workspace, Progress(), STRATEGY)  # for the other tests
 
 
 def test_an_ensemble_of_one_model_is_that_model(workspace):
