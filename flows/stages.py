@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import time
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -14,7 +16,7 @@ from flows import durations, lifetime, server
 from flows.notices import say_once
 from flows.spread import SpreadingProgress
 from pipeline.params import Params, load_params, unused_settings
-from pipeline.progress import Progress
+from pipeline.progress import Progress, Silence
 
 Figures = dict[str, Any]
 
@@ -30,11 +32,14 @@ def run_stage(name: str, item: str | None = None) -> Figures:
     ValueError for wrong params, an unknown stage, or whatever the step finds wrong with its input.
     """
     lifetime.watch()
+    first = os.environ.get("RANK", "0") == "0"  # of those that torchrun has started; it alone is seen
     params = load_params()
-    for warning in unused_settings(params):
+    for warning in unused_settings(params) if first else ():
         say_once(f"warning: params.yaml: {warning}")
     if name not in stage_names():
         raise ValueError(f"stage {name!r}: there is none of that name; allowed: {', '.join(stage_names())}")
+    if not first:
+        return _work(name, item, params, Silence())
     address = server.connect()
     started = time.monotonic()
     try:
@@ -53,11 +58,13 @@ def label(name: str, item: str | None) -> str:
     return f"{name}@{item}" if item else name
 
 
-def _run(name: str, item: str | None, params: Params, address: str | None) -> Figures:
-    def work(progress: Progress) -> Figures:
-        step = importlib.import_module(f"pipeline.steps.{name}")
-        return dict(step.run(params, progress, item))
+def _work(name: str, item: str | None, params: Params, progress: Progress) -> Figures:
+    step = importlib.import_module(f"pipeline.steps.{name}")
+    return dict(step.run(params, progress, item))
 
+
+def _run(name: str, item: str | None, params: Params, address: str | None) -> Figures:
+    work = partial(_work, name, item, params)
     if address is None:
         say_once(server.absence())
         return work(SpreadingProgress(params.spread))

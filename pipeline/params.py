@@ -39,7 +39,9 @@ class Compute(Section):
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
     precision: Literal["float32", "bfloat16", "float16"]
-    processes: Count  # that train together on this machine, one a GPU; more machines: see the README
+    processes: (
+        Count  # that train together, one a GPU; on all machines together where torchrun starts them (see the README)
+    )
     workers: Whole  # processes that load data, per training process
     crop_store: bool  # cut the people to train on out of their images once, instead of decoding whole images for ever
     compile: bool  # torch.compile

@@ -56,3 +56,16 @@ class Progress:
     ) -> list[Result]:
         """Run an idempotent, picklable function on every item; where it runs is the listener's business."""
         return [function(item) for item in self.track(items, description=description, unit=unit)]
+
+
+class Silence(Progress):
+    """Says and shows nothing: for processes that work beside one that does."""
+
+    def track(
+        self, items: Iterable[Item], *, total: int | None = None, description: str = "", unit: str = "it"
+    ) -> Iterator[Item]:
+        """Yield the items."""
+        yield from items
+
+    def say(self, message: str) -> None:
+        """Nothing."""

@@ -20,7 +20,7 @@ from pipeline.detection.detect import boxes_in
 from pipeline.detection.trainer import DetectorTrainer
 from pipeline.devices import pick_device
 from pipeline.params import Compute, DetectorTraining
-from pipeline.progress import Progress
+from pipeline.progress import Progress, Silence
 from pipeline.tables import read_table, table_info
 from pipeline.training import distributed
 from pipeline.training.state import RunState, fingerprint
@@ -60,6 +60,7 @@ class DetectorJob:
 
 def run_job(job: DetectorJob, progress: Progress) -> dict[str, Any]:
     """Train (or find the finished run of the same fingerprint), write the detector's folder, curves and figures."""
+    distributed.check_world(job.compute.processes)
     settings = job.settings() | {"code": source_hash("pipeline.detection")}
     state = RunState(STAGE, fingerprint(settings, job.inputs()))
     if state.final.is_dir():
@@ -72,7 +73,7 @@ def run_job(job: DetectorJob, progress: Progress) -> dict[str, Any]:
 
 
 def _train_in_group(job: DetectorJob, state: RunState) -> None:
-    _train(job, state, Progress())
+    _train(job, state, Progress() if distributed.rank() == 0 else Silence())
 
 
 def _train(job: DetectorJob, state: RunState, progress: Progress) -> None:

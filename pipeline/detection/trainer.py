@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +24,7 @@ from pipeline.training.optimisation import learning_rate, make_optimizer
 from pipeline.training.state import RunState
 
 CHECKPOINT_SECONDS = 30.0
+DIVERGED = 1e3  # the five losses together are a few units at the start of training
 LOSSES = ("loss_classifier", "loss_box_reg", "loss_mask", "loss_objectness", "loss_rpn_box_reg")  # torchvision's names
 
 Validate = Callable[[PersonDetector], dict[str, float]]
@@ -63,7 +65,7 @@ class DetectorTrainer:
     def run(self) -> list[dict[str, float]]:
         """Train to the end and return the curves, a row an epoch.
 
-        ValueError when the loss is no longer a number; the batch's images are written beside the state.
+        ValueError when the loss is no longer a number, or diverges; the batch's images are written beside the state.
         """
         self._restore()
         while self.epoch < self.settings.epochs:
@@ -112,8 +114,8 @@ class DetectorTrainer:
         with autocast(self.compute, self.device):
             losses: dict[str, Tensor] = self.parallel(images, targets)
             loss = torch.stack([value.float() for value in losses.values()]).sum()
-        if not bool(torch.isfinite(loss)):
-            raise self._no_number(batch)
+        if not loss.item() <= DIVERGED:
+            raise self._diverged(batch, loss.item())
         self.scaler.scale(loss).backward()
         if self.settings.optimizer.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
@@ -125,12 +127,13 @@ class DetectorTrainer:
             self.sums += mean_over_processes(torch.stack([losses[name].double() for name in self.losses]))
         self.step += 1
 
-    def _no_number(self, batch: DetectorBatch) -> ValueError:
+    def _diverged(self, batch: DetectorBatch, loss: float) -> ValueError:
         path = self.state.folder / "diverged.json"
         images = [self.data.ids[int(row)] for row in batch.rows]
         write_json(path, {"epoch": self.epoch, "step": self.step, "images": images})
+        what = f"has grown to {loss:.4g}" if math.isfinite(loss) else "is no number"
         return ValueError(
-            f"the detector's loss is no number at step {self.step} (epoch {self.epoch + 1}); the batch's images are in "
+            f"the detector's loss {what} at step {self.step} (epoch {self.epoch + 1}); the batch's images are in "
             f"{path}. Lower train_detector.optimizer.learning_rate, set its clip_norm, or use float32"
         )
 

@@ -26,6 +26,18 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else int(os.environ.get("WORLD_SIZE", 1))
 
 
+def check_world(processes: int) -> None:
+    """Has torchrun started as many processes, on all machines together, as params say? ValueError if not.
+
+    The params decide, since the result depends on the number: a rerun by DVC alone then finds the run that is finished.
+    """
+    if world_size() not in (1, processes):
+        raise ValueError(
+            f"compute.processes = {processes}, but torchrun has started {world_size()} processes on all machines "
+            f"together; set compute.processes to {world_size()}, or change --nnodes and --nproc-per-node"
+        )
+
+
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
     """Join the other processes when torchrun (or this module's `launch`) started us; do nothing when alone."""

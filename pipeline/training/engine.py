@@ -28,7 +28,8 @@ from pipeline.training.state import RunState
 from postproc.codec import encode
 
 CHECKPOINT_SECONDS = 30.0
-_LOOK_BACK = 16  # batches whose rows are named when the loss is no number
+DIVERGED = 10.0  # heatmaps lie in 0..1: a loss above is off by more than three times their peak, everywhere
+_LOOK_BACK = 16  # batches between two looks at the losses, and whose rows are named when one is not as it should be
 _TERMS = ("loss", "main_loss")
 
 Validate = Callable[[nn.Module], dict[str, float]]
@@ -95,7 +96,7 @@ class Trainer:
         """Train to the end (or until validation stops improving) and return the curves, a row an epoch.
 
         The network then holds the final weights: the average's with EMA, the best validated ones with `patience`.
-        ValueError when the loss is no longer a number; the rows of the last batches are written beside the state.
+        ValueError when the loss is no number any more or diverges; the batches' rows are written beside the state.
         """
         torch.manual_seed(self.settings.seed)
         self._restore()
@@ -144,6 +145,8 @@ class Trainer:
             waited += batch.data_seconds
             samples += len(batch.images)
             position.batch += 1
+            if position.batch % _LOOK_BACK == 0:
+                self._check_numbers()
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 self._check_numbers()
                 self._save()
@@ -193,14 +196,25 @@ class Trainer:
         return encode(keypoints, batch.present.to(self.device), (height, width), self.settings.sigma)
 
     def _check_numbers(self) -> None:
-        if not self._recent or bool(torch.isfinite(torch.stack([loss for _, loss in self._recent])).all()):
+        """ValueError when a recent loss is no number or has left all bounds; its batches' rows go into a file."""
+        if not self._recent:
+            return
+        losses = torch.stack([loss for _, loss in self._recent]).tolist()
+        bad = [not loss <= DIVERGED for loss in losses]
+        if not any(bad):
             return
         ids = self.table["instance_id"]
-        named = [[ids[int(row)].as_py() for row in rows] for rows, loss in self._recent if not loss.isfinite()]
+        named = [
+            [ids[int(row)].as_py() for row in rows]
+            for (rows, _), is_bad in zip(self._recent, bad, strict=True)
+            if is_bad
+        ]
         path = self.state.folder / "diverged.json"
         write_json(path, {"epoch": self.position.epoch, "step": self.position.step, "batches": named})
+        first = losses[bad.index(True)]
+        what = f"has grown to {first:.4g}" if math.isfinite(first) else "is no number"
         raise ValueError(
-            f"the loss is no number at step {self.position.step} (epoch {self.position.epoch + 1}); the instances of "
+            f"the loss {what} at step {self.position.step} (epoch {self.position.epoch + 1}); the instances of "
             f"the batches are in {path}. Lower optimizer.learning_rate, set optimizer.clip_norm, or use float32"
         )
 

@@ -23,7 +23,7 @@ from pipeline.data import CropStore, packed
 from pipeline.devices import pick_device
 from pipeline.keypoints import KeypointSet
 from pipeline.params import Compute, Decoding, KeypointModel, Training
-from pipeline.progress import Progress
+from pipeline.progress import Progress, Silence
 from pipeline.tables import concatenate, keypoint_set, labelled_people, read_table
 from pipeline.training import distributed
 from pipeline.training.engine import Trainer
@@ -76,6 +76,7 @@ class TrainingJob:
 
 def run_job(job: TrainingJob, progress: Progress) -> dict[str, Any]:
     """Train (or find the finished run of the same fingerprint), write the model's folder, curves and figures."""
+    distributed.check_world(job.compute.processes)
     state = RunState(job.stage, fingerprint(job.settings(), job.inputs()))
     if state.final.is_dir():
         progress.say(f"{job.stage} {job.item}: already trained with these params, inputs and code; taking that model")
@@ -87,7 +88,7 @@ def run_job(job: TrainingJob, progress: Progress) -> dict[str, Any]:
 
 
 def _train_in_group(job: TrainingJob, state: RunState) -> None:
-    _train(job, state, Progress())
+    _train(job, state, Progress() if distributed.rank() == 0 else Silence())
 
 
 def _train(job: TrainingJob, state: RunState, progress: Progress) -> None:

@@ -23,6 +23,14 @@ def test_a_server_that_does_not_answer_is_said_and_costs_nothing(workspace: Work
     assert (workspace.folder / "out/quick-a.txt").is_file()
 
 
+def test_of_torchruns_processes_the_first_alone_is_seen(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    output = workspace.ccm("stage", "fake_quick", "a", api="http://127.0.0.1:9/api")
+    assert "no Prefect server" not in output
+    assert "quick a" not in output
+    assert (workspace.folder / "out/quick-a.txt").is_file()
+
+
 def test_prefect_is_imported_only_where_a_server_answers(workspace: Workspace) -> None:
     assert "imported  []" in workspace.ccm("stage", "fake_quick", "a")
 

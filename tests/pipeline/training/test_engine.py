@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -111,6 +115,17 @@ def test_a_number_that_is_none_stops_and_names_the_batch(workspace: Path) -> Non
     assert not Path("models/out").exists()
 
 
+def test_a_loss_that_grows_without_bound_stops_at_the_batch(workspace: Path) -> None:
+    """Twelve batches of two: the loss leaves all bounds long before it is no number, and the first such is named."""
+    optimizer = TRAINING.optimizer.model_copy(update={"name": "sgd", "learning_rate": 3000.0, "warmup_steps": 0})
+    settings = TRAINING.model_copy(update={"optimizer": optimizer, "batch_size": 2, "freeze_batch_norm": True})
+    with pytest.raises(ValueError, match=r"the loss has grown to \S+ at step"):
+        run_job(job(settings), Progress())
+    named = json.loads(next(Path(".state").rglob("diverged.json")).read_text())["batches"]
+    assert 1 <= len(named) < 12
+    assert not Path("models/out").exists()
+
+
 def test_patience_keeps_the_best_weights(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([0.1, 0.5, 0.4, 0.3, 0.9])
     monkeypatch.setattr("pipeline.training.job.validate", lambda *a, **k: {"val_oks": next(scores), "val_ap": 0.0})
@@ -135,6 +150,46 @@ def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(workspace: P
     half = frozen.model_copy(update={"batch_size": 4})
     run_job(job(half, COMPUTE.model_copy(update={"processes": 2}), output="models/two"), Progress())
     assert curves()["loss"].tolist() == pytest.approx(single["loss"].tolist(), rel=1e-4)
+
+
+_ON_A_MACHINE = """
+from pipeline.progress import Progress
+from pipeline.training.job import run_job
+from tests.pipeline.training.conftest import COMPUTE, TRAINING, job
+frozen = TRAINING.model_copy(update={"freeze_batch_norm": True, "batch_size": 4})
+run_job(job(frozen, COMPUTE.model_copy(update={"processes": 2}), output="models/two"), Progress())
+"""
+
+
+@pytest.mark.slow
+def test_two_machines_follow_the_curve_of_one_with_twice_the_batch(workspace: Path) -> None:
+    """Two torchrun agents, one process each, that find each other as on a cluster."""
+    run_job(job(TRAINING.model_copy(update={"freeze_batch_norm": True})), Progress())
+    single = curves()
+    Path("train.py").write_text(_ON_A_MACHINE)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+    command += [
+        "--local-addr",
+        "localhost",
+        "--rdzv-backend",
+        "c10d",
+        "--rdzv-endpoint",
+        f"localhost:{port}",
+        "train.py",
+    ]
+    surroundings = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"}
+    machines = [subprocess.Popen(command, env=surroundings) for _ in range(2)]
+    assert [machine.wait() for machine in machines] == [0, 0]
+    assert curves()["loss"].tolist() == pytest.approx(single["loss"].tolist(), rel=1e-4)
+
+
+def test_torchrun_must_start_as_many_processes_as_params_say(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "16")
+    with pytest.raises(ValueError, match=r"compute\.processes = 1, but torchrun has started 16 processes"):
+        run_job(job(), Progress())
 
 
 def test_the_fingerprint_knows_settings_inputs_and_code(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
