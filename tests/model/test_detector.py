@@ -26,11 +26,6 @@ SMALL = DetectorSpec(
 )
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def test_resnet50_is_torchvisions_mask_rcnn_parameter_by_parameter() -> None:
     torch.manual_seed(0)
     theirs = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=2, min_size=96, max_size=128).eval()
