@@ -108,6 +108,12 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("rest", nargs=argparse.REMAINDER)
     compare.set_defaults(run=_exp_show)
 
+    export = commands.add_parser("export", help="write a trained model as an ONNX file")
+    export.add_argument("model", metavar="MODEL", help="a model's folder, e.g. 'models/final/ACHU->CH'")
+    export.add_argument("--output", metavar="FILE", help="default: exports/<name of the folder>.onnx")
+    export.add_argument("--heatmaps", action="store_true", help="heatmaps instead of coordinates and scores")
+    export.set_defaults(run=_export)
+
     complexity = commands.add_parser("complexity", help="parameters and MACs of the paper's networks, measured")
     complexity.add_argument("--json", action="store_true", help="print the rows as JSON")
     complexity.set_defaults(run=lambda a: _benchmark("complexity", ["--json"] if a.json else []))
@@ -240,6 +246,15 @@ def _data_check(arguments: Arguments) -> int:
 
     check = importlib.import_module("pipeline.data_check").check
     return int(check(load_params()) or 0)
+
+
+def _export(arguments: Arguments) -> int:
+    from pipeline.deployment import export_model
+
+    path = export_model(arguments.model, arguments.output, arguments.heatmaps)
+    result = "heatmaps" if arguments.heatmaps else "coordinates in crop pixels, scores"
+    print(f"{path}: uint8 RGB crops in, {result} out; onnxruntime and torch agree")
+    return 0
 
 
 def _benchmark(what: str, rest: list[str]) -> int:
