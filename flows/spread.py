@@ -167,8 +167,8 @@ def on_ray(function: Callable[[Item], Result], items: Sequence[Item], spread: Sp
     try:
         gpus = 1 if ray.cluster_resources().get("GPU") else 0
         with in_workspace(function) as job:
-            remote = ray.remote(num_gpus=gpus, max_retries=3)(job.__call__)
-            positions = {remote.remote(item): position for position, item in enumerate(items)}
+            remote = ray.remote(num_gpus=gpus, max_retries=3)(_call)
+            positions = {remote.remote(job, item): position for position, item in enumerate(items)}
             pending = list(positions)
             while pending:
                 finished, pending = ray.wait(pending)
@@ -176,6 +176,11 @@ def on_ray(function: Callable[[Item], Result], items: Sequence[Item], spread: Sp
                     yield positions[reference], ray.get(reference)
     finally:
         ray.shutdown()
+
+
+def _call(job: FromWorkspace, item: Any) -> Any:
+    """Ray takes functions only."""
+    return job(item)
 
 
 RUNNERS: dict[str, Callable[..., Done]] = {"threads": on_threads, "dask": on_dask, "ray": on_ray}

@@ -55,6 +55,12 @@ def test_ray_says_how_to_get_it() -> None:
         pytest.skip("Ray is installed")
 
 
+def test_ray_keeps_the_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="Ray is an option, not in the lock")
+    monkeypatch.chdir(tmp_path)
+    assert spread("ray", 2).map(abs, [-3, 2, -1]) == [3, 2, 1]
+
+
 def test_a_wrong_scheduler_address_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
     monkeypatch.chdir(tmp_path)
