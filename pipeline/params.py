@@ -159,10 +159,23 @@ class KeypointModel(Section):
 
 
 class Teacher(Section):
-    """One model of the teacher ensemble: trained here, or a pose checkpoint somebody has."""
+    """One model of the teacher ensemble: trained here, or a pose checkpoint somebody has.
+
+    For the latter `training` is null and `model.weights` is its file: one that this project wrote, or an official HRNet
+    or Simple Baseline with the keypoints of `data.keypoints` in that order.
+    """
 
     model: KeypointModel
-    training: Training
+    training: Training | None
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> Teacher:
+        if self.training is None and self.model.weights in ("none", "imagenet", "packaged"):
+            raise ValueError(
+                f"training is null and model.weights = {self.model.weights!r}; allowed without training: the file of "
+                "a pose checkpoint"
+            )
+        return self
 
 
 class DetectorModel(Section):
