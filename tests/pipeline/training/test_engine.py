@@ -10,18 +10,22 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.optim.swa_utils import AveragedModel
 
+from model.network import build
 from pipeline.progress import Progress
 from pipeline.training import engine, state
-from pipeline.training.job import run_job
+from pipeline.training.job import row_weights, run_job
 from tests.pipeline.killing import killed_until_done
-from tests.pipeline.training.conftest import COMPUTE, TRAINING, job
+from tests.pipeline.training.conftest import COMPUTE, MODEL, TRAINING, job
 
 # Losses of the miniature run, epoch by epoch. A change meant to keep training as it is keeps them; made by
 # `python -m tests.pipeline.training.golden` on torch 2.14.1. On one thread, the instructions of other processors (SSE4,
@@ -133,6 +137,85 @@ def test_patience_keeps_the_best_weights(workspace: Path, monkeypatch: pytest.Mo
     assert curves()["val_oks"].tolist() == [0.1, 0.5, 0.4, 0.3]
 
 
+def test_stopped_between_validations_it_ends_as_early_and_with_the_same_weights(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = {1: 0.1, 2: 0.5, 3: 0.4, 4: 0.3, 5: 0.9}
+    settings = TRAINING.model_copy(update={"epochs": 9, "validate_every": 1, "patience": 2})
+
+    def scored(*_: object, **__: object) -> dict[str, float]:
+        return {"val_oks": scores[len(trained)], "val_ap": 0.0}
+
+    monkeypatch.setattr("pipeline.training.job.validate", scored)
+    finish, trained = engine.Trainer._finish_epoch, list[int]()
+
+    def counted(self: engine.Trainer, *arguments: Any) -> None:
+        trained.append(1)
+        finish(self, *arguments)
+        if stops:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine.Trainer, "_finish_epoch", counted)
+    stops = False
+    run_job(job(settings), Progress())
+    assert len(trained) == 4
+    stops = True
+    shutil.rmtree(".state")
+    trained.clear()
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            run_job(job(settings, output="models/stopped"), Progress())
+    run_job(job(settings, output="models/stopped"), Progress())
+    assert len(trained) == 4
+    whole, stopped = weights(), weights("models/stopped")
+    assert all(torch.equal(stopped[name], whole[name]) for name in whole)
+
+
+def test_clipping_bounds_a_step(workspace: Path) -> None:
+    """One plain step of a gradient cut to length c is c times the rate long."""
+    optimizer = TRAINING.optimizer.model_copy(
+        update={"name": "sgd", "learning_rate": 10.0, "clip_norm": 0.001, "warmup_steps": 0, "milestones": []}
+    )
+    settings = TRAINING.model_copy(update={"epochs": 1, "batch_size": 24, "optimizer": optimizer, "validate_every": 1})
+    run_job(job(settings), Progress())
+    torch.manual_seed(settings.seed)
+    start = dict(build(MODEL.model_dump(), 17).named_parameters())
+    moved = torch.cat([(weights()[name] - start[name].detach()).flatten() for name in start])
+    assert moved.norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_the_average_decays_as_it_says(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights after step n count (1 - d) d^(N - n), those after the first step d^(N - 1)."""
+    steps = []
+    update = AveragedModel.update_parameters
+
+    def seen(self: AveragedModel, network: torch.nn.Module) -> None:
+        steps.append({name: p.detach().clone() for name, p in network.named_parameters()})
+        update(self, network)
+
+    monkeypatch.setattr(AveragedModel, "update_parameters", seen)
+    run_job(job(TRAINING.model_copy(update={"epochs": 1, "ema": 0.8, "validate_every": 1})), Progress())
+    assert len(steps) == 3
+    for name, first in steps[0].items():
+        expected = 0.64 * first + 0.2 * 0.8 * steps[1][name] + 0.2 * steps[2][name]
+        assert torch.allclose(weights()[name], expected, atol=1e-6)
+
+
+def test_bfloat16_follows_the_curve_and_keeps_the_weights_whole(workspace: Path) -> None:
+    """Its eight bits of mantissa are worth 0.4 % each time; the weights stay float32."""
+    run_job(job(compute=COMPUTE.model_copy(update={"precision": "bfloat16"})), Progress())
+    assert curves()["loss"].tolist() == pytest.approx(GOLDEN["loss"], rel=0.05)
+    assert curves()["loss"].tolist() != GOLDEN["loss"]
+    assert {value.dtype for value in weights().values()} <= {torch.float32, torch.int64}
+
+
+def test_letters_are_weighed_by_kind_and_source() -> None:
+    columns = {"kind": ["labelled", "labelled", "hard_negative", "pseudo"], "source": ["coco", "aic", "coco", "aic"]}
+    table = pa.table({name: pa.array(values).dictionary_encode() for name, values in columns.items()})
+    found = row_weights(table, {"A": 0.5, "C": 2.0, "H": 0.25}, ["aic"])
+    assert found.tolist() == [2.0, 0.5, 0.25, 1.0]  # U is not named: as every row
+
+
 def test_accumulating_two_batches_is_one_of_twice_the_size(workspace: Path) -> None:
     plain = TRAINING.model_copy(update={"epochs": 1, "freeze_batch_norm": True, "batch_size": 12, "validate_every": 1})
     run_job(job(plain), Progress())
@@ -154,8 +237,8 @@ def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(workspace: P
 
 _ON_A_MACHINE = """
 from pipeline.progress import Progress
-from pipeline.training.job import run_job
-from tests.pipeline.training.conftest import COMPUTE, TRAINING, job
+from pipeline.training.job import row_weights, run_job
+from tests.pipeline.training.conftest import COMPUTE, MODEL, TRAINING, job
 frozen = TRAINING.model_copy(update={"freeze_batch_norm": True, "batch_size": 4})
 run_job(job(frozen, COMPUTE.model_copy(update={"processes": 2}), output="models/two"), Progress())
 """

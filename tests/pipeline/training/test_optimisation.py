@@ -44,3 +44,17 @@ def test_norms_and_biases_are_not_decayed() -> None:
     assert decayed["weight_decay"] == 0.01
     assert [p.ndim for p in kept["params"]] == [1, 1, 1]
     assert kept["weight_decay"] == 0.0
+
+
+def test_adamw_decays_beside_the_gradient() -> None:
+    """Without a gradient AdamW shrinks a weight by rate times decay, and Adam's decay is part of the gradient."""
+    moved = {}
+    for name in ("adamw", "adam"):
+        network = torch.nn.Linear(1, 1, bias=False)
+        torch.nn.init.constant_(network.weight, 2.0)
+        optimizer = make_optimizer(network, settings(name=name))
+        network.weight.grad = torch.zeros(1, 1)
+        optimizer.step()
+        moved[name] = network.weight.item()
+    assert moved["adamw"] == pytest.approx(2.0 * (1 - 0.001 * 0.01))
+    assert moved["adam"] == pytest.approx(2.0 - 0.001, abs=1e-6)  # Adam's first step is as long as the rate
