@@ -156,7 +156,7 @@ def read_table(path: str | Path, name: str, columns: Sequence[str] | None = None
     try:
         # Not pq.read_table, which first imports what reads folders and clouds: half a small process's time.
         with pq.ParquetFile(path, memory_map=True) as file:
-            table = file.read(columns=list(columns) if columns else None)
+            table = _by_row_group(file, list(columns) if columns else None)
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{path}: not a readable Parquet file: {error}") from error
     content = _content(path, table)
@@ -180,6 +180,12 @@ def read_table(path: str | Path, name: str, columns: Sequence[str] | None = None
             raise ValueError(f"{path}: column '{column.name}', row {row}: empty, a value is required")
     _check_values(path, table)
     return table
+
+
+def _by_row_group(file: pq.ParquetFile, columns: list[str] | None) -> pa.Table:
+    """The whole table. One row group after the other: all at once would hold them twice while they are unpacked."""
+    groups = [file.read_row_group(number, columns=columns) for number in range(file.num_row_groups)]
+    return pa.concat_tables(groups) if groups else file.read(columns=columns)
 
 
 def _content(path: Path, table: pa.Table) -> dict[str, Any]:
