@@ -96,7 +96,7 @@ stages:
         return [int(number) for number in (self.folder / "pids").read_text().split()]
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 150) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 300) -> Any:
     """Wait until something is so, and return it."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
