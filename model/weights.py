@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pickle
+import re
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -49,10 +50,10 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
         with torch.serialization.safe_globals(_numpy_globals()):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "not an allowed global" in str(error):
+        if foreign := re.search(r"GLOBAL (\S+)", str(error)):
             raise ValueError(
-                f"{path}: holds Python objects besides tensors, and loading them could run code. Save its state_dict "
-                f"alone with torch.save, then use that file ({str(error).splitlines()[0]})"
+                f"{path}: holds Python objects besides tensors ({foreign[1]}), and loading them could run code. Where "
+                "the file comes from, save its state_dict alone with torch.save, then use that file"
             ) from error
         raise ValueError(_unreadable(path, error)) from error
     except (RuntimeError, EOFError, OSError, KeyError, zipfile.BadZipFile) as error:
@@ -61,15 +62,24 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
 
 
 def _unreadable(path: Path, error: Exception) -> str:
-    first = (str(error).splitlines() or [type(error).__name__])[0]
+    # Before the reason, PyTorch advises to load without protection.
+    reason = str(error).rpartition("WeightsUnpickler error:")[2].strip()
+    first = (reason.splitlines() or [type(error).__name__])[0]
     return f"{path}: truncated, or not a PyTorch checkpoint ({first}); download or copy it again"
 
 
 def _numpy_globals() -> list[Any]:
-    """Arrays of plain numbers in a checkpoint's notes, as MMPose writes them; rebuilding one runs no foreign code."""
-    rebuild = np.empty(0).__reduce__()[0]  # type: ignore[index]
+    """Plain numbers and arrays of them in a checkpoint's notes, as MMPose and Microsoft's training code write them.
+
+    Rebuilding one runs no foreign code.
+    """
+    array, scalar = (value.__reduce__()[0] for value in (np.empty(0), np.float64(0)))  # type: ignore[index]
     dtypes = {type(np.dtype(code)) for code in ("f4", "f8", "i4", "i8", "u1", "?")}
-    old_and_new = [(rebuild, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")]
+    old_and_new = [
+        (function, f"numpy.{core}.multiarray.{name}")
+        for core in ("core", "_core")
+        for function, name in ((array, "_reconstruct"), (scalar, "scalar"))
+    ]
     return [*old_and_new, np.ndarray, np.dtype, *dtypes]
 
 
