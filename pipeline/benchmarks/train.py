@@ -5,21 +5,25 @@
 A step is what the engine does with a batch: normalisation, targets, forward, loss, backward, Adam. Its batches are
 augmented crops of rendered people (480x640), cut while the step waits unless `--workers` cut them ahead. Both times are
 wall time, so other work on the machine adds to them; the median and the best of the steps are given. The limit is a
-product of square matrices in the same precision, timed in the same run; operations are those PyTorch counts in one
-forward and backward pass.
+product of square matrices in the same precision, the best that was timed before and after each network;
+the share is the best step's, with a backward pass counted as two forward passes. Each network has a process of its own,
+so that none inherits another's memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
+import resource
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -27,13 +31,12 @@ from typing import Any
 
 import pyarrow as pa
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from model.losses import total_loss
 from model.network import PoseNetwork, build
 from model.spec import ModelSpec
 from pipeline.benchmarks.data import AUGMENTATION, PADDING, people_of
-from pipeline.benchmarks.networks import KEYPOINTS, PAPER_NETWORKS
+from pipeline.benchmarks.networks import KEYPOINTS, PAPER_NETWORKS, size_of
 from pipeline.data import Batch, training_batches
 from pipeline.devices import autocast, normalise, pick_device
 from pipeline.params import PARAMS_FILE, Compute, Optimizer, Synthesize, load_params
@@ -60,9 +63,14 @@ class Row:
     data_ms: float
     step_ms: float
     best_step_ms: float
-    peak_memory_mb: float  # of the device; on a CPU, resident memory of this process
+    peak_memory_mb: float  # of the device; on a CPU, resident memory of the network's process
     gigaflops_per_sample: float  # forward and backward
-    share_of_peak: float  # achieved in the step, of the matrix product's
+    gigaflops_per_second: float  # achieved in the best step
+    matrix_product_gigaflops_per_second: float  # timed beside it
+
+    def share(self, peak: float) -> float:
+        """Of the device's matrix product, 10^9 operations a second."""
+        return self.gigaflops_per_second / peak
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,17 +97,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     batch_size = arguments.batch_size or (32 if device.type == "cuda" else 8)
     steps = arguments.steps or (30 if device.type == "cuda" else 5)
-    peak = matrix_product_peak(compute, device)
-    about = conditions(compute, device, batch_size, peak)
+    about = conditions(compute, device, batch_size)
     with tempfile.TemporaryDirectory() as folder:
         people = rendered_people(Path(folder))
-        rows = [measure(name, spec, people, batch_size, steps, compute, device, peak) for name, spec in networks]
+        rows = [
+            in_a_process_of_its_own(measure, name, spec, people, batch_size, steps, compute) for name, spec in networks
+        ]
+    peak = max(row.matrix_product_gigaflops_per_second for row in rows)
+    about["matrix product, GFLOP/s"] = round(peak, 1)
     if arguments.json:
-        print(json.dumps({"conditions": about, "rows": [asdict(row) for row in rows]}, indent=1))
+        shown = [{**asdict(row), "share_of_peak": row.share(peak)} for row in rows]
+        print(json.dumps({"conditions": about, "rows": shown}, indent=1))
     else:
         print("\n".join(f"{name}: {value}" for name, value in about.items()))
-        print("\n".join(table(rows)))
+        print("\n".join(table(rows, peak)))
     return 0
+
+
+def in_a_process_of_its_own(function: Callable[..., Row], *arguments: Any) -> Row:
+    """A function's result, from a new process that imports nothing of this one."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def chosen_networks(names: Sequence[str] | None) -> list[tuple[str, ModelSpec]]:
@@ -124,18 +142,10 @@ def rendered_people(folder: Path, images: int = 16) -> pa.Table:
     return people_of(str(root / "coco/annotations/person_keypoints_train2017.json"), str(root / "coco/train2017"))
 
 
-def measure(
-    name: str,
-    spec: ModelSpec,
-    people: pa.Table,
-    batch_size: int,
-    steps: int,
-    compute: Compute,
-    device: torch.device,
-    peak: float,
-) -> Row:
-    """Train a network of the spec for some steps. `peak` is the device's, in operations a second."""
-    _forget_peak(device)
+def measure(name: str, spec: ModelSpec, people: pa.Table, batch_size: int, steps: int, compute: Compute) -> Row:
+    """Train a network of the spec for some steps."""
+    device = pick_device(compute.device)
+    before = matrix_product(compute, device)
     torch.manual_seed(0)
     network = build(spec, KEYPOINTS).to(device).to(memory_format=torch.channels_last).train()
     step = _step_of(network, compute, device)
@@ -149,6 +159,7 @@ def measure(
         if number >= WARM_UP:
             waits.append(batch.data_seconds)
             times.append(time.perf_counter() - started)
+    memory = _peak_megabytes(device)
     wait, took = statistics.median(waits), statistics.median(times)
     operations = training_operations(spec)
     return Row(
@@ -158,9 +169,10 @@ def measure(
         data_ms=1e3 * wait,
         step_ms=1e3 * took,
         best_step_ms=1e3 * min(times),
-        peak_memory_mb=_peak_megabytes(device),
+        peak_memory_mb=memory,
         gigaflops_per_sample=operations / 1e9,
-        share_of_peak=operations * batch_size / took / peak,
+        gigaflops_per_second=operations * batch_size / min(times) / 1e9,
+        matrix_product_gigaflops_per_second=max(before, matrix_product(compute, device)) / 1e9,
     )
 
 
@@ -200,17 +212,16 @@ def _step_of(network: PoseNetwork, compute: Compute, device: torch.device) -> Ca
     return step
 
 
-def training_operations(spec: ModelSpec) -> float:
-    """Floating-point operations of one sample forward and backward, as PyTorch counts them; nothing is computed."""
-    with torch.device("meta"):
-        network = build(spec, KEYPOINTS).train()
-        with FlopCounterMode(display=False) as counter:
-            heatmaps, auxiliary = network(torch.empty(2, 3, *spec.input_size))
-            (heatmaps.sum() + (0 if auxiliary is None else auxiliary.sum())).backward()
-    return counter.get_total_flops() / 2
+def training_operations(spec: ModelSpec) -> int:
+    """Floating-point operations of one sample forward and backward; the backward pass counts as two forward passes.
+
+    It makes a gradient for the inputs of every layer and one for its weights. PyTorch's own counter says the same but
+    for the first layer, whose inputs need none, and for grouped convolutions, where it counts backward as if ungrouped.
+    """
+    return 3 * 2 * size_of(spec)["macs"]
 
 
-def matrix_product_peak(compute: Compute, device: torch.device, repeats: int = 5) -> float:
+def matrix_product(compute: Compute, device: torch.device, repeats: int = 10) -> float:
     """Operations a second of a product of two square matrices in the precision of training, the best of some."""
     side = 8192 if device.type == "cuda" else 2048
     kind = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[compute.precision]
@@ -225,7 +236,7 @@ def matrix_product_peak(compute: Compute, device: torch.device, repeats: int = 5
     return float(2 * side**3 / min(times[1:]))
 
 
-def conditions(compute: Compute, device: torch.device, batch_size: int, peak: float) -> dict[str, Any]:
+def conditions(compute: Compute, device: torch.device, batch_size: int) -> dict[str, Any]:
     """What the figures depend on."""
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
@@ -238,18 +249,17 @@ def conditions(compute: Compute, device: torch.device, batch_size: int, peak: fl
         "compiled": compute.compile,
         "batch size": batch_size,
         "data": f"augmented crops of rendered people, {compute.workers} workers",
-        "matrix product, GFLOP/s": round(peak / 1e9, 1),
     }
 
 
-def table(rows: Sequence[Row]) -> list[str]:
+def table(rows: Sequence[Row], peak: float) -> list[str]:
     """Lines of text, one a network under a heading."""
     heading = ("samples/s", "step only", "data ms", "step ms", "best ms", "peak MB", "GFLOP", "of peak")
     lines = [f"{'':34} " + " ".join(f"{name:>10}" for name in heading)]
     for row in rows:
         rates = f"{row.samples_per_second:10.2f} {row.step_samples_per_second:10.2f}"
         times = f"{row.data_ms:10.1f} {row.step_ms:10.1f} {row.best_step_ms:10.1f}"
-        share = f"{row.gigaflops_per_sample:10.1f} {100 * row.share_of_peak:8.0f} %"
+        share = f"{row.gigaflops_per_sample:10.1f} {100 * row.share(peak):8.0f} %"
         lines.append(f"{row.model:34} {rates} {times} {row.peak_memory_mb:10.0f} {share}")
     return lines
 
@@ -259,19 +269,10 @@ def _synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _forget_peak(device: torch.device) -> None:
-    """Start measuring the peak anew (on a CPU: Linux)."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    else:
-        Path("/proc/self/clear_refs").write_text("5")
-
-
 def _peak_megabytes(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def _whole(least: int) -> Callable[[str], int]:

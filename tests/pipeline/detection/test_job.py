@@ -115,7 +115,9 @@ def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    # Without batch statistics, and with all proposals instead of a draw that differs by process.
+    # Without batch statistics, and with all proposals instead of a draw that differs by process. What stays different:
+    # torchvision draws 256 anchors an image, and takes means over the proposals of a process, of which images have more
+    # or fewer. So the first epoch's curve is the same to 1e-3 (measured 2e-4), the second's to 5 % (3.5 %).
     model = TRAINING.model.model_copy(update={"backbone": "convnext_atto", "sampled_proposals": 512})
     frozen = TRAINING.model_copy(update={"model": model})
     run_job(job(frozen), Progress())
@@ -124,6 +126,7 @@ def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(
     run_job(job(half, COMPUTE.model_copy(update={"processes": 2})), Progress())
     double = pd.read_csv("metrics/curves/train_detector.csv")
     assert double["step"].tolist() == single["step"].tolist()
+    assert double["loss"][0] == pytest.approx(single["loss"][0], rel=1e-3)
     assert double["loss"].tolist() == pytest.approx(single["loss"].tolist(), rel=0.05)
 
 
