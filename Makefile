@@ -31,7 +31,7 @@ repro: install
 	@ccm ui
 
 test: install lint types
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install
 	ruff check .

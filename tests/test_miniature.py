@@ -91,7 +91,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return made
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("miniature")]
+pytestmark = pytest.mark.slow
 
 
 def test_the_recipe_runs_to_the_report(workspace: Workspace) -> None:
@@ -152,7 +152,7 @@ def test_an_experiment_runs_beside_the_workspace(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("score_threshold: 0.99", "score_threshold: 2", "mine_hard_negatives.score_threshold = 2"),
+        ("nms_threshold: 0.5", "nms_threshold: 2", "detect_people.nms_threshold = 2"),
         ("bootstrap:", "bootstrp:", "evaluate.bootstrp"),
         ("train_images: 24", "train_images: many", "synthesize.built-in.train_images = 'many'"),
     ],
