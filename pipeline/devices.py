@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -45,3 +46,17 @@ def normalise(images: Tensor, device: torch.device, network: PoseNetwork) -> Ten
     std = torch.tensor(network.std, device=device).view(1, -1, 1, 1) * 255
     moved = images.to(device, non_blocking=True, memory_format=torch.channels_last)
     return (moved.float() - mean) / std
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute a shard on one thread: sums of floats depend on how many share them, and each worker has other cores.
+
+    More workers, not more threads in each, use the cores of a machine.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

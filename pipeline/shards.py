@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from pipeline import layout
 from pipeline.artefacts import written
+from pipeline.devices import one_thread
 from pipeline.tables import table_info, to_numpy
 
 
@@ -38,7 +39,8 @@ def kept(work: str, people: pa.Table, settings: Sequence[Any], find: Callable[[]
     content = [settings, to_numpy(people, "bbox").tolist(), _pictures(people)]
     path = _folder(work) / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:20]}.npz"
     if not path.is_file():
-        found = find()
+        with one_thread():
+            found = find()
         with written(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **found)  # type: ignore[arg-type]
     return path

@@ -16,7 +16,7 @@ import torch
 from model.detector import PERSON, PersonDetector, load_detector
 from pipeline import layout
 from pipeline.artefacts import source_hash, written
-from pipeline.devices import autocast, pick_device
+from pipeline.devices import autocast, one_thread, pick_device
 from pipeline.images import ImageReader
 from pipeline.params import Compute
 
@@ -63,7 +63,8 @@ class DetectShard:
             return path
         device = pick_device(self.compute.device)
         detector = _loaded(self.folder, self.digest, str(device), self.score_threshold, self.nms_threshold)
-        found = list(boxes_in(detector, files, self.compute, device))
+        with one_thread():
+            found = list(boxes_in(detector, files, self.compute, device))
         with written(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,

@@ -66,7 +66,6 @@ stages:
     def start_command(self, command: list[str], api: str | None = None, **options: Any) -> subprocess.Popen[str]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "CCM_"))}
         environment["DVC_NO_ANALYTICS"] = "1"
-        environment["OMP_NUM_THREADS"] = "1"  # what Dask gives its workers: sums of floats depend on the number
         if api is not None:
             environment["PREFECT_API_URL"] = api
         return subprocess.Popen(
