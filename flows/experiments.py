@@ -8,7 +8,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from pipeline.progress import Progress
 
 FLOW = "experiments"
 SHOWN = ("--only-changed", "--drop", "^(data|models|reports)/|Created|rev")  # params and metrics that differ
+_COPIES = Path(".dvc/tmp/exps")  # where DVC puts a copy of the workspace for each queued experiment
 _COMMITS = 10  # how far back experiments count
 
 
@@ -52,6 +53,7 @@ def queue(experiments: Sequence[Mapping[str, Any]], targets: Sequence[str] = ())
     """
     for settings in experiments:
         edited(settings)
+    reach_outside(YAML(typ="safe", pure=True).load(PARAMS_FILE.read_text()))
     for settings in experiments:
         overrides = [f"--set-param={key}={override(value)}" for key, value in settings.items()]
         command = [*dvc_command(), "exp", "run", "--queue", *overrides, *targets]
@@ -60,6 +62,34 @@ def queue(experiments: Sequence[Mapping[str, Any]], targets: Sequence[str] = ())
             raise ValueError(f"dvc exp run --queue: {result.stderr.strip() or result.stdout.strip()}")
         found = re.search(r"Queued experiment '(.+?)'", result.stdout)
         print(f"{found.group(1) if found else 'queued'}: {_in_words(settings)}", flush=True)
+
+
+def reach_outside(params: Mapping[str, Any]) -> None:
+    """Let the copies of the workspace that queued experiments run in find the data that params name by `../`.
+
+    ValueError where DVC has a folder of that name among the copies.
+    """
+    for path in filter(lambda leaf: leaf.startswith("../"), _texts(params)):
+        ups = sum(1 for _ in itertools.takewhile(lambda part: part == "..", Path(path).parts))
+        beside = Path(*Path(path).parts[: ups + 1])
+        link = Path(os.path.normpath(_COPIES / "copy" / beside))
+        if ups > len(_COPIES.parts) or link.is_symlink():
+            continue
+        if link.exists():
+            raise ValueError(f"{path}: experiments cannot reach it, for DVC has a {link}; allowed: an absolute path")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(Path(os.path.normpath(Path.cwd() / beside)))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, Sequence):
+        for inner in value:
+            yield from _texts(inner)
 
 
 def run_queue(jobs: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.experiments import experiment_runs, grid, override, split_values
+from flows.experiments import experiment_runs, grid, override, reach_outside, split_values
 from tests.flows.conftest import Workspace
 
 
@@ -54,6 +54,21 @@ def test_keys_joined_by_commas_go_together() -> None:
 )
 def test_overrides_in_the_grammar_of_dvc(value: Any, text: str) -> None:
     assert override(value) == text
+
+
+def test_copies_of_the_workspace_reach_the_data_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = tmp_path / "project"
+    (tmp_path / "shared/coco").mkdir(parents=True)
+    (tmp_path / "shared/coco/index.json").write_text("{}")
+    (workspace / ".dvc/tmp/exps/copy").mkdir(parents=True)
+    (workspace / ".dvc/tmp/exps/cache").mkdir()
+    monkeypatch.chdir(workspace)
+    params = {"data": {"sources": {"train": {"index": "../shared/coco/index.json", "images": "data/coco"}}}}
+    for _ in range(2):
+        reach_outside(params)
+    assert (workspace / ".dvc/tmp/exps/copy/../shared/coco/index.json").read_text() == "{}"
+    with pytest.raises(ValueError, match="absolute path"):
+        reach_outside({"weights": ["../cache/model.pth"]})
 
 
 @pytest.mark.slow
