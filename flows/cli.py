@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     workspace = str(Path.cwd())
     if (Path(workspace) / "pipeline" / "steps").is_dir() and workspace not in sys.path:
         sys.path.insert(0, workspace)  # an experiment's copy of the project runs its own code
-    arguments = _parser().parse_args(argv)
+    arguments = _arguments(argv)
     try:
         return int(arguments.run(arguments) or 0)
     except ValueError as error:
@@ -37,6 +37,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("ccm: interrupted", file=sys.stderr)
         return 130
+
+
+def _arguments(argv: Sequence[str] | None) -> Arguments:
+    """What was typed. Options that `ccm` does not know are handed on by the commands that run another (`rest`)."""
+    parser = _parser()
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown and not hasattr(arguments, "rest"):
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if unknown:
+        arguments.rest = [*unknown, *arguments.rest]
+    return arguments
 
 
 def _parser() -> argparse.ArgumentParser:
