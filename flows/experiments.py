@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from flows import lifetime, server
 from flows.notices import say_once
 from flows.repro import Listener, child_environment, dvc_command, run_dvc
+from pipeline.layout import STATE, STATE_VARIABLE
 from pipeline.paper_tables import Run, experiments_for, mean_figures, show, workspace_run
 from pipeline.params import PARAMS_FILE, load_params
 from pipeline.profile import edited, parse_value, split_setting
@@ -115,6 +116,7 @@ def run_queue(jobs: int) -> None:
 def _run_all(jobs: int, parent_run: str | None = None) -> None:
     if jobs > 1:  # side by side, they share the cores
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
+    os.environ[STATE_VARIABLE] = str(STATE.absolute())
     run_dvc(["exp", "run", "--run-all", "--jobs", str(jobs)], Listener(), parent_run)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 LETTERS = ("A", "C", "H", "U")
@@ -62,7 +63,17 @@ DETECTOR = MODELS / "detector"
 TEACHERS = MODELS / "teachers"
 REPORT = Path("reports/report.html")
 STATE = Path(".state")  # resume state: outside DVC's outputs, which are deleted before a stage reruns
-CROPS = STATE / "crops"  # packed crop stores: made again where they are missing
+STATE_VARIABLE = "CCM_STATE"  # the project's STATE, for experiments: they run in copies of it that are thrown away
+
+
+def training_state() -> Path:
+    """Where training keeps its runs, by fingerprint: the project's, also in an experiment's copy of it."""
+    return Path(os.environ.get(STATE_VARIABLE, STATE)) / "training"
+
+
+def crops() -> Path:
+    """Where packed crop stores are, by what they hold; made again where they are missing."""
+    return Path(os.environ.get(STATE_VARIABLE, STATE)) / "crops"
 
 
 def teacher(name: str) -> Path:

@@ -63,12 +63,13 @@ def run_job(job: DetectorJob, progress: Progress) -> dict[str, Any]:
     distributed.check_world(job.compute.processes)
     settings = job.settings() | {"code": source_hash("pipeline.detection")}
     state = RunState(STAGE, fingerprint(settings, job.inputs()))
-    if state.final.is_dir():
-        progress.say(f"{STAGE}: already trained with these params, inputs and code; taking that detector")
-    elif job.compute.processes > 1 and distributed.world_size() == 1:
-        distributed.launch(_train_in_group, (job, state), job.compute.processes)
-    else:
-        _train(job, state, progress)
+    with state.alone(progress):
+        if state.final.is_dir():
+            progress.say(f"{STAGE}: trained before with these params, inputs and code: taking it")
+        elif job.compute.processes > 1 and distributed.world_size() == 1:
+            distributed.launch(_train_in_group, (job, state), job.compute.processes)
+        else:
+            _train(job, state, progress)
     return _publish(state) if distributed.rank() == 0 else {}
 
 

@@ -78,12 +78,13 @@ def run_job(job: TrainingJob, progress: Progress) -> dict[str, Any]:
     """Train (or find the finished run of the same fingerprint), write the model's folder, curves and figures."""
     distributed.check_world(job.compute.processes)
     state = RunState(job.stage, fingerprint(job.settings(), job.inputs()))
-    if state.final.is_dir():
-        progress.say(f"{job.stage} {job.item}: already trained with these params, inputs and code; taking that model")
-    elif job.compute.processes > 1 and distributed.world_size() == 1:
-        distributed.launch(_train_in_group, (job, state), job.compute.processes)
-    else:
-        _train(job, state, progress)
+    with state.alone(progress):
+        if state.final.is_dir():
+            progress.say(f"{job.stage} {job.item}: trained before with these params, inputs and code: taking it")
+        elif job.compute.processes > 1 and distributed.world_size() == 1:
+            distributed.launch(_train_in_group, (job, state), job.compute.processes)
+        else:
+            _train(job, state, progress)
     return _publish(job, state) if distributed.rank() == 0 else {}
 
 
@@ -126,7 +127,7 @@ def _train(job: TrainingJob, state: RunState, progress: Progress) -> None:
 def _crops(job: TrainingJob, table: pa.Table, network: PoseNetwork, progress: Progress) -> CropStore:
     return packed(
         table,
-        layout.CROPS,
+        layout.crops(),
         input_size=network.spec.input_size,
         padding=job.training.padding,
         augmentation=job.training.augmentation,

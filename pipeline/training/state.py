@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from pipeline import layout
 from pipeline.artefacts import file_hash, source_hash, written
+from pipeline.progress import Progress
+from pipeline.training import distributed
 
 _CODE = ("model", "postproc", "pipeline.training", "pipeline.data", "pipeline.inference")
+_LOCK = ".lock"
 _KEPT = 8  # runs of a stage whose state is kept
 
 
@@ -33,7 +38,7 @@ class RunState:
     """The folder of one run: `state.pt` while it trains, `final/` when it is done."""
 
     def __init__(self, stage: str, identity: str) -> None:
-        self.folder = layout.STATE / "training" / stage / identity
+        self.folder = layout.training_state() / stage / identity
 
     @property
     def final(self) -> Path:
@@ -53,9 +58,34 @@ class RunState:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return state
 
+    @contextmanager
+    def alone(self, progress: Progress) -> Iterator[None]:
+        """Let one process at a time work on this run (or one group): experiments side by side may want the same."""
+        if distributed.world_size() > 1:  # torchrun's processes, of a stage that was started by hand
+            yield
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / _LOCK).open("w") as lock:
+            if not _taken(lock):
+                progress.say("another process trains with the same params, inputs and code; waiting for its model")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield  # the kernel frees the lock, however we end
+
     def prune(self) -> None:
-        """Drop the oldest runs of this stage beyond the number kept."""
+        """Drop the oldest runs of this stage beyond the number kept, those aside that are at work."""
         runs = sorted((p for p in self.folder.parent.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
         for old in runs[:-_KEPT]:
-            if old != self.folder:
-                shutil.rmtree(old, ignore_errors=True)
+            if old == self.folder:
+                continue
+            with (old / _LOCK).open("w") as lock:
+                if _taken(lock):
+                    shutil.rmtree(old, ignore_errors=True)
+
+
+def _taken(lock: IO[str]) -> bool:
+    """Take the lock of an open file, unless another process has it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -87,3 +87,5 @@ def test_a_grid_runs_and_is_compared(workspace: Workspace, monkeypatch: pytest.M
     assert {run.param("train_joint.training.epochs") for run in found} == {2, 3}
     assert {tuple(run.param("strategies")) for run in found} == {("ACHU->CH",)}
     assert not any(run.pending for run in found)
+    # What a killed experiment goes on from is the project's, not that of its copy, which is gone.
+    assert {path.name for path in workspace.folder.glob(".state/training/fake_quick/*")} == {"2", "3"}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import multiprocessing
 import os
 import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +69,49 @@ def test_two_runs_are_identical_and_the_second_is_free(workspace: Path, monkeypa
     monkeypatch.setattr(engine.Trainer, "run", lambda self: pytest.fail("trained again"))
     run_job(job(output="models/again"), Progress())
     assert Path("models/again/model.safetensors").read_bytes() == first
+
+
+class Told(Progress):
+    """Hands on what is said."""
+
+    def __init__(self, lines: Connection) -> None:
+        self.lines = lines
+
+    def say(self, message: str) -> None:
+        self.lines.send(message)
+
+
+def train_in_a_copy(folder: Path, shared: Path, lines: Connection) -> None:
+    os.chdir(folder)
+    os.environ["CCM_STATE"] = str(shared)
+    run_job(job(), Told(lines))
+    lines.close()
+
+
+@pytest.mark.slow
+def test_copies_of_a_workspace_that_want_the_same_run_train_it_once(workspace: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    copies, told = [workspace / "a", workspace / "b"], []
+    for copy in copies:
+        copy.mkdir()
+        shutil.copy("people.parquet", copy)
+        (copy / "images").symlink_to(workspace / "images")
+        listen, lines = context.Pipe(duplex=False)
+        context.Process(target=train_in_a_copy, args=(copy, workspace / "shared", lines)).start()
+        lines.close()
+        told.append(listen)
+    said = ["\n".join(heard(listen)) for listen in told]
+    assert sorted("epoch 1:" in text for text in said) == [False, True]
+    assert sorted("trained before" in text for text in said) == [False, True]
+    first, second = (weights(f"{copy}/models/out") for copy in copies)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not any((copy / ".state").exists() for copy in copies)
+
+
+def heard(listen: Connection) -> Iterator[str]:
+    with contextlib.suppress(EOFError):
+        while True:
+            yield listen.recv()
 
 
 def test_another_setting_starts_fresh(workspace: Path) -> None:
