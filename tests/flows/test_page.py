@@ -95,6 +95,7 @@ def _submit_form(page: Any, address: str, api: str, setting: str | None = None) 
     page.goto(address)
     page.get_by_text("Targets").wait_for()
     page.get_by_text("Settings (Optional)").wait_for()
+    page.wait_for_load_state("networkidle")  # on a busy machine the page is drawn before Submit does anything
     if setting is not None:
         page.get_by_role("button", name="Add item").nth(1).click()
         page.locator("textarea").first.fill(setting)
