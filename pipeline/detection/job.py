@@ -20,10 +20,10 @@ from pipeline.detection.detect import boxes_in
 from pipeline.detection.trainer import DetectorTrainer
 from pipeline.devices import pick_device
 from pipeline.params import Compute, DetectorTraining
-from pipeline.progress import Progress, Silence
+from pipeline.progress import Progress
 from pipeline.tables import read_table, table_info
 from pipeline.training import distributed
-from pipeline.training.state import RunState, fingerprint
+from pipeline.training.state import RunState, fingerprint, train_once
 
 STAGE = "train_detector"
 _VALIDATION_SCORE, _VALIDATION_NMS = 0.05, 0.5  # torchvision's; AP changes little below
@@ -63,18 +63,8 @@ def run_job(job: DetectorJob, progress: Progress) -> dict[str, Any]:
     distributed.check_world(job.compute.processes)
     settings = job.settings() | {"code": source_hash("pipeline.detection")}
     state = RunState(STAGE, fingerprint(settings, job.inputs()))
-    with state.alone(progress):
-        if state.final.is_dir():
-            progress.say(f"{STAGE}: trained before with these params, inputs and code: taking it")
-        elif job.compute.processes > 1 and distributed.world_size() == 1:
-            distributed.launch(_train_in_group, (job, state), job.compute.processes)
-        else:
-            _train(job, state, progress)
+    train_once(state, STAGE, _train, job, job.compute.processes, progress)
     return _publish(state) if distributed.rank() == 0 else {}
-
-
-def _train_in_group(job: DetectorJob, state: RunState) -> None:
-    _train(job, state, Progress() if distributed.rank() == 0 else Silence())
 
 
 def _train(job: DetectorJob, state: RunState, progress: Progress) -> None:

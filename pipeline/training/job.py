@@ -23,11 +23,11 @@ from pipeline.data import CropStore, packed
 from pipeline.devices import pick_device
 from pipeline.keypoints import KeypointSet
 from pipeline.params import Compute, Decoding, KeypointModel, Training
-from pipeline.progress import Progress, Silence
+from pipeline.progress import Progress
 from pipeline.tables import concatenate, keypoint_set, labelled_people, read_table
 from pipeline.training import distributed
 from pipeline.training.engine import Trainer
-from pipeline.training.state import RunState, fingerprint
+from pipeline.training.state import RunState, fingerprint, train_once
 from pipeline.training.validation import validate
 
 # Validation during training only steers; it decodes as well as it can without asking for settings of its own.
@@ -78,18 +78,8 @@ def run_job(job: TrainingJob, progress: Progress) -> dict[str, Any]:
     """Train (or find the finished run of the same fingerprint), write the model's folder, curves and figures."""
     distributed.check_world(job.compute.processes)
     state = RunState(job.stage, fingerprint(job.settings(), job.inputs()))
-    with state.alone(progress):
-        if state.final.is_dir():
-            progress.say(f"{job.stage} {job.item}: trained before with these params, inputs and code: taking it")
-        elif job.compute.processes > 1 and distributed.world_size() == 1:
-            distributed.launch(_train_in_group, (job, state), job.compute.processes)
-        else:
-            _train(job, state, progress)
+    train_once(state, f"{job.stage} {job.item}", _train, job, job.compute.processes, progress)
     return _publish(job, state) if distributed.rank() == 0 else {}
-
-
-def _train_in_group(job: TrainingJob, state: RunState) -> None:
-    _train(job, state, Progress() if distributed.rank() == 0 else Silence())
 
 
 def _train(job: TrainingJob, state: RunState, progress: Progress) -> None:

@@ -6,19 +6,22 @@ import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias, TypeVar
 
 import torch
 
 from pipeline import layout
 from pipeline.artefacts import file_hash, source_hash, written
-from pipeline.progress import Progress
+from pipeline.progress import Progress, Silence
 from pipeline.training import distributed
 
 _CODE = ("model", "postproc", "pipeline.training", "pipeline.data", "pipeline.inference")
+Job = TypeVar("Job")
+Train: TypeAlias = "Callable[[Job, RunState, Progress], None]"
+
 _LOCK = ".lock"
 _KEPT = 8  # runs of a stage whose state is kept
 
@@ -80,6 +83,21 @@ class RunState:
             with (old / _LOCK).open("w") as lock:
                 if _taken(lock):
                     shutil.rmtree(old, ignore_errors=True)
+
+
+def train_once(state: RunState, name: str, train: Train[Job], job: Job, processes: int, progress: Progress) -> None:
+    """Train the run, here or in a group of so many new processes, unless it is finished; then say so under `name`."""
+    with state.alone(progress):
+        if state.final.is_dir():
+            progress.say(f"{name}: trained before with these params, inputs and code: taking it")
+        elif processes > 1 and distributed.world_size() == 1:
+            distributed.launch(_train_in_group, (train, job, state), processes)
+        else:
+            train(job, state, progress)
+
+
+def _train_in_group(train: Train[Job], job: Job, state: RunState) -> None:
+    train(job, state, Progress() if distributed.rank() == 0 else Silence())
 
 
 def _taken(lock: IO[str]) -> bool:
