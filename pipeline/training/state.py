@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeAlias, TypeVar
 
@@ -76,13 +76,14 @@ class RunState:
 
     def prune(self) -> None:
         """Drop the oldest runs of this stage beyond the number kept, those aside that are at work."""
-        runs = sorted((p for p in self.folder.parent.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
-        for old in runs[:-_KEPT]:
-            if old == self.folder:
-                continue
-            with (old / _LOCK).open("w") as lock:
-                if _taken(lock):
-                    shutil.rmtree(old, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another experiment drops them at the same time
+            runs = sorted((p for p in self.folder.parent.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
+            for old in runs[:-_KEPT]:
+                if old == self.folder:
+                    continue
+                with (old / _LOCK).open("w") as lock:
+                    if _taken(lock):
+                        shutil.rmtree(old, ignore_errors=True)
 
 
 def train_once(state: RunState, name: str, train: Train[Job], job: Job, processes: int, progress: Progress) -> None:
