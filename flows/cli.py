@@ -175,7 +175,7 @@ def _serve(arguments: Arguments) -> int:
 
 
 def _params(arguments: Arguments) -> int:
-    from pipeline.params import PARAMS_FILE, load_params, unused_settings
+    from pipeline.settings.params import PARAMS_FILE, load_params, unused_settings
 
     params = load_params()
     for warning in unused_settings(params):
@@ -185,8 +185,8 @@ def _params(arguments: Arguments) -> int:
 
 
 def _profile(arguments: Arguments) -> int:
-    from pipeline.params import PARAMS_FILE
-    from pipeline.profile import profile_changes, profiles, use_profile
+    from pipeline.settings.params import PARAMS_FILE
+    from pipeline.settings.profile import profile_changes, profiles, use_profile
 
     if arguments.name is None:
         for name, path in profiles().items():
@@ -253,14 +253,14 @@ def _exp_show(arguments: Arguments) -> int:
 
 
 def _data_check(arguments: Arguments) -> int:
-    from pipeline.params import load_params
+    from pipeline.settings.params import load_params
 
-    check = importlib.import_module("pipeline.data_check").check
+    check = importlib.import_module("pipeline.sources.check").check
     return int(check(load_params()) or 0)
 
 
 def _export(arguments: Arguments) -> int:
-    from pipeline.deployment import export_model
+    from pipeline.predict.export import export_model
 
     path = export_model(arguments.model, arguments.output, arguments.heatmaps)
     result = "heatmaps" if arguments.heatmaps else "coordinates in crop pixels, scores"

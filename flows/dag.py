@@ -12,9 +12,9 @@ from flows import durations, lifetime, server
 from flows.errors import DvcFailed
 from flows.notices import say_once
 from flows.repro import Event, Listener, reproduce, stages_of
-from pipeline.params import load_params, unused_settings
-from pipeline.profile import assign
 from pipeline.progress import Progress
+from pipeline.settings.params import load_params, unused_settings
+from pipeline.settings.profile import assign
 
 FLOW = "pipeline"
 EVENTS: dict[Event, str] = {"running": "running", "unchanged": "nothing changed", "restored": "restored from the cache"}

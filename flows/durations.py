@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from contextlib import suppress
 
-from pipeline.artefacts import write_json
 from pipeline.layout import STATE
+from pipeline.records.artefacts import write_json
 
 _FILE = STATE / "durations.json"
 

@@ -18,10 +18,10 @@ from flows import lifetime, server
 from flows.notices import say_once
 from flows.repro import Listener, child_environment, dvc_command, run_dvc
 from pipeline.layout import STATE, STATE_VARIABLE
-from pipeline.paper_tables import Run, experiments_for, mean_figures, show, workspace_run
-from pipeline.params import PARAMS_FILE, load_params
-from pipeline.profile import edited, parse_value, split_setting
 from pipeline.progress import Progress
+from pipeline.report.paper_tables import Run, experiments_for, mean_figures, show, workspace_run
+from pipeline.settings.params import PARAMS_FILE, load_params
+from pipeline.settings.profile import edited, parse_value, split_setting
 
 FLOW = "experiments"
 SHOWN = ("--only-changed", "--drop", "^(data|models|reports)/|Created|rev")  # params and metrics that differ

@@ -9,8 +9,8 @@ import sys
 import psutil
 
 from flows import lifetime
-from pipeline.artefacts import write_json
 from pipeline.layout import STATE
+from pipeline.records.artefacts import write_json
 
 _FILE = STATE / "notices.json"
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from pipeline import layout
 from pipeline.progress import Progress
+from pipeline.records.tables import keypoint_set, read_table, to_numpy
 from pipeline.report.context import image_path
 from pipeline.report.drawing import RED, Scene, Skeleton, around, drawn
-from pipeline.tables import keypoint_set, read_table, to_numpy
 
 PEOPLE, COLUMNS, HEIGHT = 24, 8, 160
 SHOWN = 0.2  # the score from which a keypoint of a pose is drawn; a labelled one's visibility is 1 or 2

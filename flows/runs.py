@@ -23,8 +23,8 @@ from flows.courier import Courier, Letter, insist
 from flows.spread import SpreadingProgress
 from flows.tracking import create_run
 from flows.view import PrefectProgress
-from pipeline.params import Spread
 from pipeline.progress import Progress
+from pipeline.settings.params import Spread
 
 Figures = dict[str, Any]
 Work = Callable[[Progress], Figures]

@@ -14,10 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from pipeline.artefacts import written
 from pipeline.layout import STATE
-from pipeline.params import Spread
 from pipeline.progress import Progress
+from pipeline.records.artefacts import written
+from pipeline.settings.params import Spread
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

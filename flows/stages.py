@@ -15,8 +15,8 @@ import pipeline.steps
 from flows import durations, lifetime, server
 from flows.notices import say_once
 from flows.spread import SpreadingProgress
-from pipeline.params import Params, load_params, unused_settings
 from pipeline.progress import Progress, Silence
+from pipeline.settings.params import Params, load_params, unused_settings
 
 Figures = dict[str, Any]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from flows import lifetime, server
-from pipeline.artefacts import write_json
+from pipeline.records.artefacts import write_json
 
 HOST = "127.0.0.1"
 PORT = 4200

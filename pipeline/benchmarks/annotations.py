@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.benchmarks.coco_sized import write_annotations
-from pipeline.params import Source
+from pipeline.records.tables import TableInfo, read_table, write_table
+from pipeline.settings.params import Source
 from pipeline.sources import read_records
 from pipeline.sources.assemble import assemble
 from pipeline.sources.image_files import Found
-from pipeline.tables import TableInfo, read_table, write_table
 
 _RUNS = 3
 _PARTS = {"to_tables": "annotations to tables", "reload": "instances table reloaded"}

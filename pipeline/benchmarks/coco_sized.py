@@ -9,8 +9,8 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from pipeline.keypoints import load_keypoint_set
-from pipeline.tables import TableInfo, table_from
+from pipeline.records.keypoints import load_keypoint_set
+from pipeline.records.tables import TableInfo, table_from
 
 IMAGES, PEOPLE, WITH_KEYPOINTS = 118_287, 262_465, 149_813  # person_keypoints_train2017.json
 TRAINING_ROWS = 700_000  # A + C + H + U

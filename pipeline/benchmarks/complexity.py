@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 import torch
 
 from pipeline.benchmarks.networks import KEYPOINTS, OTHER_NETWORKS, PAPER_NETWORKS, size_of
-from pipeline.paper_tables.published import published
-from pipeline.paper_tables.rows import sized_network
+from pipeline.report.paper_tables.published import published
+from pipeline.report.paper_tables.rows import sized_network
 
 NOTE = (
     "Measured: every parameter of a network; 10^9 multiply-accumulates of one crop, half of the operations that "

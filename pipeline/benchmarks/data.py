@@ -32,13 +32,13 @@ import torch
 
 from pipeline.benchmarks.annotations import Figure, annotation_figures
 from pipeline.benchmarks.coco_sized import TRAINING_ROWS, training_table
-from pipeline.data import CropStore, packed, training_batches
-from pipeline.params import Augmentation, Source, load_params
+from pipeline.learning.data import CropStore, packed, training_batches
+from pipeline.records.tables import TableInfo, labelled_people, read_table, table_info, to_numpy, write_table
+from pipeline.settings.params import Augmentation, Source, load_params
 from pipeline.sources import read_records
 from pipeline.sources.assemble import Tables, assemble
 from pipeline.sources.image_files import FileCheck, Found
 from pipeline.sources.records import Records
-from pipeline.tables import TableInfo, labelled_people, read_table, table_info, to_numpy, write_table
 from postproc.coordinates import crop_transforms
 
 PARTS = ("crops", "annotations", "memory")

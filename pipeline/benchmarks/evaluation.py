@@ -24,7 +24,7 @@ from pycocotools.cocoeval import COCOeval
 
 from pipeline.evaluation.average_precision import ten_stats
 from pipeline.evaluation.people import Poses, Truth
-from pipeline.keypoints import load_keypoint_set
+from pipeline.records.keypoints import load_keypoint_set
 
 IMAGES, PEOPLE, POSES = 5000, 11_004, 25_000
 REPEATS = 7

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from model.network import PoseNetwork
-from pipeline.devices import autocast
 from pipeline.evaluation.ablation import Techniques, row_settings
 from pipeline.evaluation.average_precision import ten_stats
 from pipeline.evaluation.people import Poses, Truth
-from pipeline.inference import Prediction, keypoints_of
-from pipeline.keypoints import KeypointSet
-from pipeline.params import Compute, Postprocessing
+from pipeline.learning.devices import autocast
+from pipeline.learning.inference import Prediction, keypoints_of
+from pipeline.records.keypoints import KeypointSet
+from pipeline.settings.params import Compute, Postprocessing
 from postproc.codec import encode
 from postproc.coordinates import crop_transforms
 from postproc.poses import oks_nms, rescore, soft_nms

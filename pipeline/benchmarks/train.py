@@ -37,11 +37,11 @@ from model.network import PoseNetwork, build
 from model.spec import ModelSpec
 from pipeline.benchmarks.data import AUGMENTATION, PADDING, people_of
 from pipeline.benchmarks.networks import KEYPOINTS, PAPER_NETWORKS, size_of
-from pipeline.data import Batch, training_batches
-from pipeline.devices import autocast, normalise, pick_device
-from pipeline.params import PARAMS_FILE, Compute, Optimizer, Synthesize, load_params
+from pipeline.learning.data import Batch, training_batches
+from pipeline.learning.devices import autocast, normalise, pick_device
+from pipeline.learning.training.optimisation import make_optimizer
+from pipeline.settings.params import PARAMS_FILE, Compute, Optimizer, Synthesize, load_params
 from pipeline.synthesis import write_data_set
-from pipeline.training.optimisation import make_optimizer
 from postproc.codec import encode
 
 OWN = "train_joint"  # the network of params.yaml

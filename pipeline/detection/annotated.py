@@ -14,10 +14,10 @@ from torch import Tensor
 
 from model.detector import PERSON
 from pipeline import layout
-from pipeline.data.feed import Feed
-from pipeline.data.order import epoch_rows
-from pipeline.images import ImageReader
-from pipeline.tables import read_table, table_info, to_numpy
+from pipeline.learning.data.feed import Feed
+from pipeline.learning.data.order import epoch_rows
+from pipeline.records.images import ImageReader
+from pipeline.records.tables import read_table, table_info, to_numpy
 
 Target = dict[str, Tensor]
 

@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from model.detector import PERSON
-from pipeline.tables import to_numpy
+from pipeline.records.tables import to_numpy
 
 FIGURES = {"AP": 0, "AP50": 1, "AP75": 2, "AP_S": 3, "AP_M": 4, "AP_L": 5, "AR": 8}  # positions in COCOeval's stats
 

@@ -13,17 +13,17 @@ import torch
 
 from model.detector import DetectorSpec, PersonDetector, build_detector, save_detector
 from pipeline import layout
-from pipeline.artefacts import provenance, read_json, source_hash, write_json, written
 from pipeline.detection.annotated import read_annotated
 from pipeline.detection.average_precision import box_figures
 from pipeline.detection.detect import boxes_in
 from pipeline.detection.trainer import DetectorTrainer
-from pipeline.devices import pick_device
-from pipeline.params import Compute, DetectorTraining
+from pipeline.learning.devices import pick_device
+from pipeline.learning.training import distributed
+from pipeline.learning.training.state import RunState, fingerprint, train_once
 from pipeline.progress import Progress
-from pipeline.tables import read_table, table_info
-from pipeline.training import distributed
-from pipeline.training.state import RunState, fingerprint, train_once
+from pipeline.records.artefacts import provenance, read_json, source_hash, write_json, written
+from pipeline.records.tables import read_table, table_info
+from pipeline.settings.params import Compute, DetectorTraining
 
 STAGE = "train_detector"
 _VALIDATION_SCORE, _VALIDATION_NMS = 0.05, 0.5  # torchvision's; AP changes little below

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.images import ImageReader
+from pipeline.records.images import ImageReader
 
 _MARGIN = 0.15  # of the box, on every side
 _LABEL = 14  # pixels for the line under a cell

@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from model.detector import PersonDetector
-from pipeline.artefacts import write_json
-from pipeline.data.feed import Feed, pace
 from pipeline.detection.annotated import AnnotatedImages, DetectorBatch, detector_batches
-from pipeline.devices import autocast
-from pipeline.params import Compute, DetectorTraining
+from pipeline.learning.data.feed import Feed, pace
+from pipeline.learning.devices import autocast
+from pipeline.learning.training.distributed import from_first, mean_over_processes, rank, world_size
+from pipeline.learning.training.optimisation import learning_rate, make_optimizer
+from pipeline.learning.training.state import RunState
 from pipeline.progress import Progress
-from pipeline.training.distributed import from_first, mean_over_processes, rank, world_size
-from pipeline.training.optimisation import learning_rate, make_optimizer
-from pipeline.training.state import RunState
+from pipeline.records.artefacts import write_json
+from pipeline.settings.params import Compute, DetectorTraining
 
 CHECKPOINT_SECONDS = 30.0
 DIVERGED = 1e3  # the five losses together are a few units at the start of training

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 
 from pipeline import layout
-from pipeline.artefacts import provenance
 from pipeline.evaluation.false_positives import false_positive_figures
 from pipeline.evaluation.measures import OWN_FIGURES, OwnPoses, measure, own_figures, partial_views, with_own
 from pipeline.evaluation.people import read_poses
 from pipeline.evaluation.postprocess import Decoded, poses_of, settings_text
 from pipeline.evaluation.results_file import write_results
 from pipeline.evaluation.sets import EvaluationSet, evaluation_set
-from pipeline.keypoints import KeypointSet, load_keypoint_set
-from pipeline.params import Params
 from pipeline.progress import Progress
-from pipeline.tables import to_numpy, write_table
+from pipeline.records.artefacts import provenance
+from pipeline.records.keypoints import KeypointSet, load_keypoint_set
+from pipeline.records.tables import to_numpy, write_table
+from pipeline.settings.params import Params
 
 Finder = Callable[[EvaluationSet, str], Decoded]
 """Finds the keypoints of a set's boxes; the text says which these are."""

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from pipeline.detection.mining import touches_anyone
 from pipeline.evaluation.people import Truth
-from pipeline.tables import to_numpy
+from pipeline.records.tables import to_numpy
 
 CONFIDENT = 0.5  # box score; the lowest at which the paper mines hard negatives (section 6.2.2)
 

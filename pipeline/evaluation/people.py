@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from pipeline.keypoints import KeypointSet
-from pipeline.tables import keypoint_set, to_numpy
+from pipeline.records.keypoints import KeypointSet
+from pipeline.records.tables import keypoint_set, to_numpy
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import torch
 
 from model.network import PoseNetwork
 from pipeline.evaluation.people import natural_order
-from pipeline.inference import keypoints_of, predict
-from pipeline.keypoints import KeypointSet
-from pipeline.params import Compute, Decoding, Postprocessing
+from pipeline.learning.inference import keypoints_of, predict
 from pipeline.progress import Progress
-from pipeline.tables import TableInfo, table_from, table_info, to_numpy
+from pipeline.records.keypoints import KeypointSet
+from pipeline.records.tables import TableInfo, table_from, table_info, to_numpy
+from pipeline.settings.params import Compute, Decoding, Postprocessing
 from postproc.coordinates import crop_transforms
 from postproc.poses import oks_nms, rescore, soft_nms
 

@@ -8,8 +8,8 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from pipeline.artefacts import written
-from pipeline.tables import to_numpy
+from pipeline.records.artefacts import written
+from pipeline.records.tables import to_numpy
 
 PERSON = 1  # COCO's category id
 

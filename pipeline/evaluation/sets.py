@@ -15,14 +15,14 @@ from model import checkpoints
 from model.network import PoseNetwork
 from model.spec import ModelSpec
 from pipeline import layout
-from pipeline.artefacts import file_hash
-from pipeline.devices import pick_device
 from pipeline.evaluation.average_precision import box_ap
 from pipeline.evaluation.people import Truth, image_index, read_truth
 from pipeline.evaluation.postprocess import people_to_find
-from pipeline.keypoints import KeypointSet, load_keypoint_set
-from pipeline.params import Params
-from pipeline.tables import keypoint_set, read_table, to_numpy
+from pipeline.learning.devices import pick_device
+from pipeline.records.artefacts import file_hash
+from pipeline.records.keypoints import KeypointSet, load_keypoint_set
+from pipeline.records.tables import keypoint_set, read_table, to_numpy
+from pipeline.settings.params import Params
 
 
 @dataclass(frozen=True)

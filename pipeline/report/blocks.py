@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from markupsafe import Markup
 
-from pipeline.paper_tables import Comparison
+from pipeline.report.paper_tables import Comparison
 
 
 class MissingArtefact(Exception):

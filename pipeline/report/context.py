@@ -13,12 +13,12 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline import layout
-from pipeline.artefacts import read_json
-from pipeline.keypoints import KeypointSet, load_keypoint_set
-from pipeline.paper_tables import Run, workspace_run
-from pipeline.params import Params
+from pipeline.records.artefacts import read_json
+from pipeline.records.keypoints import KeypointSet, load_keypoint_set
+from pipeline.records.tables import read_table, table_info
 from pipeline.report.blocks import MissingArtefact
-from pipeline.tables import read_table, table_info
+from pipeline.report.paper_tables import Run, workspace_run
+from pipeline.settings.params import Params
 
 
 @dataclass(frozen=True)

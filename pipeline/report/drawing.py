@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from pipeline.images import ImageReader
-from pipeline.keypoints import KeypointSet
+from pipeline.records.images import ImageReader
+from pipeline.records.keypoints import KeypointSet
 from pipeline.report.blocks import Picture
 
 LEFT, RIGHT, MIDDLE = (235, 87, 87), (66, 133, 244), (250, 204, 21)  # as the paper's figures: red, blue, yellow

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from model.network import PoseNetwork, record_mixer_features
 from pipeline import layout
-from pipeline.data import inference_batches
-from pipeline.devices import normalise
 from pipeline.evaluation.postprocess import people_to_find
 from pipeline.evaluation.sets import Model, load_model
+from pipeline.learning.data import inference_batches
+from pipeline.learning.devices import normalise
+from pipeline.records.tables import keypoint_set, to_numpy
 from pipeline.report.blocks import Block, Fold, Gallery, Note, Picture, Section
 from pipeline.report.context import Context
 from pipeline.report.drawing import Skeleton, data_uri, draw_skeleton
-from pipeline.tables import keypoint_set, to_numpy
 from postproc.codec import decode
 from postproc.coordinates import apply
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from pipeline import layout
 from pipeline.evaluation.similarity import box_iou
+from pipeline.records.tables import to_numpy
 from pipeline.report.blocks import (
     Block,
     Card,
@@ -25,7 +26,6 @@ from pipeline.report.blocks import (
 from pipeline.report.charts import bar_chart, histogram
 from pipeline.report.context import Context, count_text, image_path, percent, short
 from pipeline.report.drawing import GREEN, RED, YELLOW, Scene, Skeleton, around, picture
-from pipeline.tables import to_numpy
 
 
 def hard_negatives(context: Context) -> Section:

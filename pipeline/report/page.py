@@ -9,7 +9,6 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from pipeline.params import Params
 from pipeline.progress import Progress
 from pipeline.report.blocks import MissingArtefact, Note, Section
 from pipeline.report.context import Context
@@ -19,6 +18,7 @@ from pipeline.report.people import predictions, worst_errors
 from pipeline.report.provenance import paper_tables, provenance, stage_graph
 from pipeline.report.results import results
 from pipeline.report.training import data, training
+from pipeline.settings.params import Params
 
 HERE = Path(__file__).parent
 SECTIONS: dict[str, tuple[str, Callable[[Context], Section]]] = {

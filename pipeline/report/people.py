@@ -9,11 +9,11 @@ from pipeline import layout
 from pipeline.evaluation.errors import REASONS, Diagnosis, diagnose
 from pipeline.evaluation.people import Poses, Truth, read_poses, read_truth
 from pipeline.evaluation.sets import mirror_of
-from pipeline.keypoints import KeypointSet
+from pipeline.records.keypoints import KeypointSet
+from pipeline.records.tables import keypoint_set, to_numpy
 from pipeline.report.blocks import Block, Gallery, Note, Picture, Section
 from pipeline.report.context import Context, image_path, short
 from pipeline.report.drawing import Scene, Skeleton, around, picture
-from pipeline.tables import keypoint_set, to_numpy
 
 SHOWN_SCORE = 0.2  # poses below it are not drawn among the samples
 

@@ -10,13 +10,13 @@ from typing import Any
 import yaml
 
 from pipeline import layout
-from pipeline.artefacts import file_hash, revision
-from pipeline.paper_tables import compare
-from pipeline.paper_tables.published import NUMBERS
-from pipeline.params import PARAMS_FILE
+from pipeline.records.artefacts import file_hash, revision
 from pipeline.report.blocks import Block, Figure, Fold, Note, PaperTable, Section, Table, Text
 from pipeline.report.context import Context
+from pipeline.report.paper_tables import compare
+from pipeline.report.paper_tables.published import NUMBERS
 from pipeline.report.stage_graph import draw, read_stages
+from pipeline.settings.params import PARAMS_FILE
 
 DVC_FILE, LOCK_FILE = Path("dvc.yaml"), Path("dvc.lock")
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pyarrow", "dvc", "prefect")

@@ -10,10 +10,10 @@ from pipeline.evaluation.ablation import ABLATION, OWN_SETTINGS
 from pipeline.evaluation.average_precision import STATS
 from pipeline.evaluation.errors import REASONS
 from pipeline.evaluation.measures import OWN_FIGURES
-from pipeline.paper_tables.rows import boxes_text
 from pipeline.report.blocks import Block, Card, Cards, Figure, Fold, MissingArtefact, Note, Section, Table
 from pipeline.report.charts import bar_chart
 from pipeline.report.context import Context, count_text, percent, with_interval
+from pipeline.report.paper_tables.rows import boxes_text
 
 PLAIN = next(iter(ABLATION))  # the row without any technique
 OWN_HEADER = ("mean OKS", "AP of Eq 26-27")  # of `OWN_FIGURES`

@@ -9,11 +9,11 @@ import pandas as pd
 
 from pipeline import layout
 from pipeline.evaluation.postprocess import people_to_find
+from pipeline.records.tables import to_numpy
 from pipeline.report.blocks import Block, Figure, Fold, Gallery, MissingArtefact, Note, Section, Table
 from pipeline.report.charts import bar_chart, line_chart
 from pipeline.report.context import Context, count_text, image_path, short
 from pipeline.report.drawing import LEFT, RIGHT, Scene, around, picture
-from pipeline.tables import to_numpy
 
 VALIDATION = {
     False: "mean OKS and AP of Eq 26-27 on ground-truth boxes, decoded as training does it",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.keypoints import KeypointSet
+from pipeline.records.keypoints import KeypointSet
 from pipeline.sources.json_index import JsonIndex
 from pipeline.sources.quarantine import Quarantine
 from pipeline.sources.records import Images, People, Records, fault_in_numbers, identities, in_bulk, is_text, numbers

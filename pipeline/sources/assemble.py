@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.records.tables import TableInfo, table_from
 from pipeline.sources.checks import good_images, good_people
 from pipeline.sources.image_files import Found
 from pipeline.sources.records import BOX_TO_AREA, Images, Records
-from pipeline.tables import TableInfo, table_from
 
 
 @dataclass(frozen=True)

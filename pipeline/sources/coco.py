@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.keypoints import KeypointSet
+from pipeline.records.keypoints import KeypointSet
 from pipeline.sources.json_index import JsonIndex
 from pipeline.sources.quarantine import Quarantine
 from pipeline.sources.records import (

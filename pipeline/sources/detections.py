@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.artefacts import provenance
+from pipeline.records.artefacts import provenance
+from pipeline.records.tables import TableInfo, table_from, table_info
 from pipeline.sources.json_index import JsonIndex
 from pipeline.sources.records import MALFORMED, fault_in_numbers, identities, is_identity, numbers, optional_numbers
-from pipeline.tables import TableInfo, table_from, table_info
 
 PERSON = 1  # COCO's category
 _HUGE = float(np.finfo(np.float32).max)

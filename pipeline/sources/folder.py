@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pipeline.keypoints import KeypointSet
+from pipeline.records.keypoints import KeypointSet
 from pipeline.sources.quarantine import Quarantine
 from pipeline.sources.records import Images, People, Records
 

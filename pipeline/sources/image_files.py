@@ -8,7 +8,7 @@ from pathlib import Path
 
 import simplejpeg
 
-from pipeline.images import ImageReader
+from pipeline.records.images import ImageReader
 
 _HEAD, _TAIL = 4096, 64
 _END_OF_JPEG = b"\xff\xd9"

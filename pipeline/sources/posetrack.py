@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.keypoints import KeypointSet
+from pipeline.records.keypoints import KeypointSet
 from pipeline.sources.coco import CocoReading
 from pipeline.sources.json_index import JsonIndex
 from pipeline.sources.records import Records

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.tables import TableInfo, table_from
+from pipeline.records.tables import TableInfo, table_from
 
 _SHOWN = 200  # characters of an offending value
 

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 
 from pipeline import layout
-from pipeline.artefacts import write_json
-from pipeline.devices import pick_device
 from pipeline.evaluation.ablation import ABLATION, OWN_SETTINGS, row_settings
 from pipeline.evaluation.average_precision import STATS, summarise
 from pipeline.evaluation.bootstrap import as_bounds, image_weights, interval, resampled_ap
@@ -16,8 +14,10 @@ from pipeline.evaluation.matching import match_poses
 from pipeline.evaluation.people import read_poses
 from pipeline.evaluation.postprocess import decode_people, poses_of
 from pipeline.evaluation.sets import evaluation_set, load_model, network_text
-from pipeline.params import Decoding, Params
+from pipeline.learning.devices import pick_device
 from pipeline.progress import Progress
+from pipeline.records.artefacts import write_json
+from pipeline.settings.params import Decoding, Params
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import layout
-from pipeline.alignment import align
-from pipeline.artefacts import provenance
-from pipeline.keypoints import load_keypoint_set
-from pipeline.params import Params
 from pipeline.progress import Progress
-from pipeline.tables import read_table, to_numpy, write_table
+from pipeline.records.alignment import align
+from pipeline.records.artefacts import provenance
+from pipeline.records.keypoints import load_keypoint_set
+from pipeline.records.tables import read_table, to_numpy, write_table
+from pipeline.settings.params import Params
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:

@@ -10,13 +10,13 @@ import torch
 from model.network import PoseNetwork, build
 from model.spec import ModelSpec
 from pipeline import layout
-from pipeline.artefacts import write_json
 from pipeline.benchmarks.inference import machine, time_network
 from pipeline.benchmarks.networks import PAPER_NETWORKS, size_of
-from pipeline.devices import pick_device
 from pipeline.evaluation.sets import load_model, network_text
-from pipeline.params import Params
+from pipeline.learning.devices import pick_device
 from pipeline.progress import Progress
+from pipeline.records.artefacts import write_json
+from pipeline.settings.params import Params
 
 MIXERS_FOR_BASELINE = (256, 256, 256)  # Xiao 2018
 

@@ -6,15 +6,15 @@ import itertools
 from typing import Any
 
 from pipeline import layout
-from pipeline.artefacts import write_json
 from pipeline.evaluation.average_precision import summarise
 from pipeline.evaluation.bootstrap import as_bounds, check_paired, image_weights, interval, resampled_stats
 from pipeline.evaluation.matching import Matches, match_poses
 from pipeline.evaluation.people import read_poses, read_truth
-from pipeline.keypoints import load_keypoint_set
-from pipeline.params import Params
 from pipeline.progress import Progress
-from pipeline.tables import read_table
+from pipeline.records.artefacts import write_json
+from pipeline.records.keypoints import load_keypoint_set
+from pipeline.records.tables import read_table
+from pipeline.settings.params import Params
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import layout
-from pipeline.artefacts import provenance
-from pipeline.params import Params, parse_strategy
 from pipeline.progress import Progress
-from pipeline.tables import concatenate, read_table, table_from, table_info, to_numpy, write_table
+from pipeline.records.artefacts import provenance
+from pipeline.records.tables import concatenate, read_table, table_from, table_info, to_numpy, write_table
+from pipeline.settings.params import Params, parse_strategy
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:

@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import layout
-from pipeline.artefacts import file_hash, provenance, write_json
 from pipeline.detection.average_precision import box_figures
 from pipeline.detection.detect import DetectShard, read_shards
 from pipeline.detection.thresholds import counts_at, matched_threshold
-from pipeline.params import Params
 from pipeline.progress import Progress
+from pipeline.records.artefacts import file_hash, provenance, write_json
+from pipeline.records.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
+from pipeline.settings.params import Params
 from pipeline.sources.detections import read_detections
-from pipeline.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
 
 PAPER_THRESHOLD = 0.9924  # what the paper's detector needed for COCO's people per image (section 4.2)
 REPORTED = (0.05, 0.5, 0.7, 0.9, PAPER_THRESHOLD)

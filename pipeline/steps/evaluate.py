@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import layout
-from pipeline.artefacts import file_hash, source_hash, write_json
-from pipeline.devices import pick_device
 from pipeline.evaluation.evaluating import evaluate_all, headline
 from pipeline.evaluation.postprocess import Decoded, decode_people, padded_areas
 from pipeline.evaluation.sets import EvaluationSet, Model, load_model, network_text
-from pipeline.params import Decoding, Params
+from pipeline.learning.devices import pick_device
+from pipeline.learning.shards import forget, joined, kept, shards_of
 from pipeline.progress import Progress
-from pipeline.shards import forget, joined, kept, shards_of
+from pipeline.records.artefacts import file_hash, source_hash, write_json
+from pipeline.settings.params import Decoding, Params
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
@@ -62,7 +62,13 @@ class DecodeShard:
             decoding,
             settings.batch_size,
             self.params.compute.precision,
-            source_hash("model", "postproc", "pipeline.data", "pipeline.evaluation.postprocess", "pipeline.inference"),
+            source_hash(
+                "model",
+                "postproc",
+                "pipeline.learning.data",
+                "pipeline.evaluation.postprocess",
+                "pipeline.learning.inference",
+            ),
         ]
         return kept(_work(self.strategy), people, identity, lambda: self._find(people))
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline import layout
-from pipeline.artefacts import write_json
-from pipeline.devices import pick_device
-from pipeline.ensemble import FuseShard, load_members
 from pipeline.evaluation.evaluating import evaluate_all, headline
 from pipeline.evaluation.postprocess import Decoded, padded_areas
 from pipeline.evaluation.sets import EvaluationSet, network_text
-from pipeline.keypoints import load_keypoint_set
-from pipeline.params import Params
+from pipeline.learning.devices import pick_device
+from pipeline.learning.ensemble import FuseShard, load_members
+from pipeline.learning.shards import forget, shards_of
 from pipeline.progress import Progress
-from pipeline.shards import forget, shards_of
+from pipeline.records.artefacts import write_json
+from pipeline.records.keypoints import load_keypoint_set
+from pipeline.settings.params import Params
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import layout
-from pipeline.artefacts import provenance, write_json
-from pipeline.params import Ingest, Params, Source
 from pipeline.progress import Progress
+from pipeline.records.artefacts import provenance, write_json
+from pipeline.records.statistics import headline, statistics
+from pipeline.records.tables import TableInfo, write_table
+from pipeline.settings.params import Ingest, Params, Source
 from pipeline.sources import read_records
 from pipeline.sources.assemble import assemble
 from pipeline.sources.image_files import FileCheck, Found
-from pipeline.statistics import headline, statistics
-from pipeline.tables import TableInfo, write_table
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:

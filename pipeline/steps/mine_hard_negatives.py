@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import layout
-from pipeline.artefacts import provenance, write_json
 from pipeline.detection.mining import touches_anyone
 from pipeline.detection.pictures import contact_sheet
 from pipeline.detection.thresholds import counts_at
-from pipeline.keypoints import load_keypoint_set
-from pipeline.params import Params
 from pipeline.progress import Progress
-from pipeline.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
+from pipeline.records.artefacts import provenance, write_json
+from pipeline.records.keypoints import load_keypoint_set
+from pipeline.records.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
+from pipeline.settings.params import Params
 
 PAPER = {0.5: 11_762, 0.7: 4_359, 0.9: 952}  # hard negatives on COCO train by threshold (section 6.2.2)
 PICTURES = 32

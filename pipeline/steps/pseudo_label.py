@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import layout
-from pipeline.artefacts import provenance, write_json
 from pipeline.detection.thresholds import matched_threshold
-from pipeline.ensemble import FusedPoses, FuseShard
-from pipeline.keypoints import load_keypoint_set
-from pipeline.params import Params
+from pipeline.learning.ensemble import FusedPoses, FuseShard
+from pipeline.learning.shards import forget, shards_of
 from pipeline.progress import Progress
-from pipeline.shards import forget, shards_of
-from pipeline.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
+from pipeline.records.artefacts import provenance, write_json
+from pipeline.records.keypoints import load_keypoint_set
+from pipeline.records.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
+from pipeline.settings.params import Params
 
 PAPER_THRESHOLD = 0.9924
 BINS = 50  # of the score histogram

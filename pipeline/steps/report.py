@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline import layout
-from pipeline.artefacts import written
-from pipeline.params import Params
 from pipeline.progress import Progress
+from pipeline.records.artefacts import written
 from pipeline.report.page import make_page
+from pipeline.settings.params import Params
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline import layout
-from pipeline.params import Params
 from pipeline.progress import Progress
+from pipeline.settings.params import Params
 from pipeline.synthesis import write_data_set
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.detection.job import DetectorJob, run_job
-from pipeline.params import Params
 from pipeline.progress import Progress
+from pipeline.settings.params import Params
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline import layout
-from pipeline.params import Params
+from pipeline.learning.training.job import TrainingJob, run_job
 from pipeline.progress import Progress
-from pipeline.training.job import TrainingJob, run_job
+from pipeline.settings.params import Params
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:

@@ -10,15 +10,15 @@ import pandas as pd
 from model import checkpoints
 from model.network import PoseNetwork
 from pipeline import layout
-from pipeline.artefacts import provenance, write_json, written
-from pipeline.devices import pick_device
-from pipeline.keypoints import KeypointSet, load_keypoint_set
-from pipeline.params import Decoding, Params, Teacher, Training
+from pipeline.learning.devices import pick_device
+from pipeline.learning.training.job import TrainingJob, run_job, validation_people
+from pipeline.learning.training.validation import validate
 from pipeline.progress import Progress
+from pipeline.records.artefacts import provenance, write_json, written
+from pipeline.records.keypoints import KeypointSet, load_keypoint_set
+from pipeline.records.tables import write_table
+from pipeline.settings.params import Decoding, Params, Teacher, Training
 from pipeline.steps.compose_sets import trained_rows
-from pipeline.tables import write_table
-from pipeline.training.job import TrainingJob, run_job, validation_people
-from pipeline.training.validation import validate
 
 PADDING = 1.25  # of the person box, for checkpoints that do not say: Xiao 2018's and Sun 2019's
 _BATCH = 32

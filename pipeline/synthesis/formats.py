@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any
 
-from pipeline.keypoints import load_keypoint_set
+from pipeline.records.keypoints import load_keypoint_set
 from pipeline.synthesis.labels import NOT_LABELLED, OCCLUDED, VISIBLE, Person
 from pipeline.synthesis.masks import bounding_box, polygons, run_lengths
 

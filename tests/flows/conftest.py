@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from flows import server, ui
-from pipeline.profile import PROFILES
+from pipeline.settings.profile import PROFILES
 
 LAUNCHER = Path(__file__).parent / "with_fakes.py"
 DVC = [sys.executable, "-m", "dvc"]

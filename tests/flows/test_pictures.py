@@ -13,8 +13,8 @@ from flows import pictures
 from flows.view import PICTURE_LIMIT, small
 from pipeline import layout
 from pipeline.progress import Progress
+from pipeline.records.tables import read_table
 from pipeline.steps import evaluate
-from pipeline.tables import read_table
 from tests.pipeline.workspace import STRATEGY, make_workspace
 
 

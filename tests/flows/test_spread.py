@@ -15,10 +15,10 @@ from flows.spread import SpreadingProgress
 from model import checkpoints
 from model.network import build
 from pipeline import layout
-from pipeline.keypoints import load_keypoint_set
-from pipeline.params import Spread, load_params
-from pipeline.profile import assign
 from pipeline.progress import Progress
+from pipeline.records.keypoints import load_keypoint_set
+from pipeline.settings.params import Spread, load_params
+from pipeline.settings.profile import assign
 from pipeline.steps import ingest
 from tests.flows.conftest import Workspace, wait_for
 from tests.pipeline.workspace import MODEL, write_coco, write_detections

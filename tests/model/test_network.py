@@ -12,7 +12,7 @@ from torch import Tensor
 
 from model import ModelSpec, PoseNetwork, build, record_mixer_features, replace_head
 from model.losses import total_loss
-from pipeline.keypoints import load_keypoint_set
+from pipeline.records.keypoints import load_keypoint_set
 from pipeline.synthesis.masks import bounding_box
 from pipeline.synthesis.scene import render_scene
 from pipeline.synthesis.style import COCO_STYLE

@@ -25,12 +25,12 @@ AT_MOST = 4  # files that one life may publish
 def killed_until_done(work: Callable[[], None], seed: int = 0) -> int:
     """Run `work` in one process after another, all but the last killed; the number of kills.
 
-    A life reports every file that it publishes, by a rename (`pipeline.artefacts.written`). It is killed up to 30 ms
-    after a random one of its first, and stands still at its `AT_MOST`th: however busy the machine is, no life comes
-    further before it is killed. Whatever lies there after a kill must be whole.
+    A life reports every file that it publishes, by a rename (`pipeline.records.artefacts.written`). It is killed up to
+    30 ms after a random one of its first, and stands still at its `AT_MOST`th: however busy the machine is, no life
+    comes further before it is killed. Whatever lies there after a kill must be whole.
     """
     context = multiprocessing.get_context("forkserver")  # torch is imported once
-    context.set_forkserver_preload(["pipeline.detection.job", "pipeline.training.job"])
+    context.set_forkserver_preload(["pipeline.detection.job", "pipeline.learning.training.job"])
     moments, kills = random.Random(seed), 0
     while True:
         listen, report = context.Pipe(duplex=False)

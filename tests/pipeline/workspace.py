@@ -16,11 +16,11 @@ from model.network import build
 from pipeline import layout
 from pipeline.evaluation.postprocess import decode_people
 from pipeline.evaluation.sets import load_model
-from pipeline.keypoints import load_keypoint_set
-from pipeline.params import Params, load_params
 from pipeline.progress import Progress
+from pipeline.records.keypoints import load_keypoint_set
+from pipeline.records.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
+from pipeline.settings.params import Params, load_params
 from pipeline.steps import ingest
-from pipeline.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
 
 ROOT = Path(__file__).resolve().parents[2]
 STRATEGY = "C->C"

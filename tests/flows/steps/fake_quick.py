@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from pipeline import layout
-from pipeline.artefacts import written
+from pipeline.records.artefacts import written
 
 
 def run(params, progress, item=None):

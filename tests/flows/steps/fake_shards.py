@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from pipeline.artefacts import written
+from pipeline.records.artefacts import written
 
 
 def square(number):

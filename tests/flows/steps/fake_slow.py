@@ -8,7 +8,7 @@ import time
 import zlib
 from pathlib import Path
 
-from pipeline.artefacts import written
+from pipeline.records.artefacts import written
 
 
 def run(params, progress, item=None):

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.benchmarks import coco_sized, data
-from pipeline.keypoints import load_keypoint_set
+from pipeline.records.keypoints import load_keypoint_set
 from pipeline.sources.coco import read_coco
-from tests.pipeline.data.people import noise_people
+from tests.pipeline.learning.data.people import noise_people
 
 
 def test_the_generated_file_holds_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

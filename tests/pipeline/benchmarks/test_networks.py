@@ -1,8 +1,8 @@
 import pytest
 
 from pipeline.benchmarks.networks import OTHER_NETWORKS, PAPER_NETWORKS, size_of
-from pipeline.paper_tables.published import published
-from pipeline.paper_tables.rows import sized_network
+from pipeline.report.paper_tables.published import published
+from pipeline.report.paper_tables.rows import sized_network
 
 # Millions of parameters and 10^9 MACs, from a prototype that was built and counted apart from this code; the parameters
 # are those of the paper's Table 10 and Section 6.2.1, to the digits that it prints.

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from pipeline import layout
-from pipeline.params import Compute, DetectorModel, DetectorTraining, Optimizer
-from pipeline.tables import TableInfo, table_from, write_table
+from pipeline.records.tables import TableInfo, table_from, write_table
+from pipeline.settings.params import Compute, DetectorModel, DetectorTraining, Optimizer
 
 IMAGES = 10
 MODEL = DetectorModel(

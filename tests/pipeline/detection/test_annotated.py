@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 
 from pipeline import layout
 from pipeline.detection.annotated import AnnotatedImages, DetectorBatch, detector_batches, rasterised, read_annotated
-from pipeline.tables import read_table, write_table
+from pipeline.records.tables import read_table, write_table
 
 
 def batches(data: AnnotatedImages, **changes: int) -> list[DetectorBatch]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.detection.average_precision import box_figures
-from pipeline.tables import read_table, to_numpy
+from pipeline.records.tables import read_table, to_numpy
 from tests.pipeline.detection.conftest import IMAGES
 
 NAMES = [f"train:{i}" for i in range(IMAGES)]

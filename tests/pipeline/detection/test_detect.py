@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from model.detector import DetectorSpec, build_detector, save_detector
-from pipeline.artefacts import file_hash
 from pipeline.detection import detect
 from pipeline.detection.detect import DetectShard, read_shards
+from pipeline.records.artefacts import file_hash
 from tests.pipeline.detection.conftest import COMPUTE, IMAGES, MODEL
 
 

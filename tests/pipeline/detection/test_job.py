@@ -15,9 +15,9 @@ from model.checkpoints import read_card
 from model.detector import load_detector
 from pipeline.detection import trainer
 from pipeline.detection.job import DetectorJob, run_job
-from pipeline.params import Compute, DetectorTraining
+from pipeline.learning.training.state import RunState
 from pipeline.progress import Progress
-from pipeline.training.state import RunState
+from pipeline.settings.params import Compute, DetectorTraining
 from tests.pipeline.detection.conftest import COMPUTE, TRAINING
 from tests.pipeline.killing import killed_until_done
 

@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from pipeline.evaluation.people import Poses, Truth
-from pipeline.keypoints import load_keypoint_set
+from pipeline.records.keypoints import load_keypoint_set
 
 COCO_SET = load_keypoint_set("coco")
 

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.evaluation.false_positives import false_positive_figures
 from pipeline.evaluation.people import Truth
-from pipeline.tables import TableInfo, table_from
+from pipeline.records.tables import TableInfo, table_from
 
 BOXES = np.float32([[0, 0, 10, 10], [9, 9, 10, 10], [10, 10, 5, 5], [40, 0, 10, 10], [40, 0, 10, 10]])
 IMAGES = ["v:1", "v:1", "v:1", "v:1", "v:2"]

@@ -13,11 +13,11 @@ from pipeline.evaluation.average_precision import ten_stats
 from pipeline.evaluation.people import Poses, read_truth
 from pipeline.evaluation.postprocess import people_to_find
 from pipeline.evaluation.results_file import source_id
-from pipeline.keypoints import load_keypoint_set
-from pipeline.params import load_params
 from pipeline.progress import Progress
+from pipeline.records.keypoints import load_keypoint_set
+from pipeline.records.tables import read_table
+from pipeline.settings.params import load_params
 from pipeline.steps import ingest
-from pipeline.tables import read_table
 from tests.pipeline.evaluation.generated import pycocotools_stats
 from tests.pipeline.workspace import ROOT
 

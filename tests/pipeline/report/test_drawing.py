@@ -3,7 +3,7 @@ import base64
 import cv2
 import numpy as np
 
-from pipeline.keypoints import load_keypoint_set
+from pipeline.records.keypoints import load_keypoint_set
 from pipeline.report.drawing import LEFT, OUTSIDE, RED, REGION, YELLOW, Scene, Skeleton, around, data_uri, picture
 
 COCO = load_keypoint_set("coco")

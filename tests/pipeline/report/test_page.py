@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from pipeline import layout
-from pipeline.artefacts import write_json, written
-from pipeline.params import load_params
 from pipeline.progress import Progress
+from pipeline.records.artefacts import write_json, written
+from pipeline.records.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
 from pipeline.report.page import SECTIONS
+from pipeline.settings.params import load_params
 from pipeline.steps import ablate_postprocessing, evaluate, report
-from pipeline.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
 from tests.pipeline.workspace import ROOT, STRATEGY, make_workspace
 
 torch.set_num_threads(1)

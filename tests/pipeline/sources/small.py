@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from pipeline import layout
-from pipeline.keypoints import load_keypoint_set
-from pipeline.params import Ingest, Params, Source
 from pipeline.progress import Progress
+from pipeline.records.keypoints import load_keypoint_set
+from pipeline.records.tables import read_table
+from pipeline.settings.params import Ingest, Params, Source
 from pipeline.steps import ingest
-from pipeline.tables import read_table
 
 REAL = Path(__file__).resolve().parents[4] / "shared" / "real"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="the real samples (../shared/real) are not here")

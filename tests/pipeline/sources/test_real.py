@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.alignment import align
-from pipeline.keypoints import load_keypoint_set
-from pipeline.params import Source
-from pipeline.tables import to_numpy
+from pipeline.records.alignment import align
+from pipeline.records.keypoints import load_keypoint_set
+from pipeline.records.tables import to_numpy
+from pipeline.settings.params import Source
 from tests.pipeline.sources.small import REAL, ingested, needs_real
 
 pytestmark = needs_real
@@ -39,7 +39,7 @@ def person(tables: dict, identity: str) -> dict:
 
 
 def _set_of(tables: dict) -> str:
-    from pipeline.tables import table_info
+    from pipeline.records.tables import table_info
 
     return table_info(tables["instances"]).keypoints
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from pipeline import layout
-from pipeline.params import AlignLabels, Params
 from pipeline.progress import Progress
+from pipeline.records.tables import read_table, table_info, to_numpy
+from pipeline.settings.params import AlignLabels, Params
 from pipeline.steps import align_labels
-from pipeline.tables import read_table, table_info, to_numpy
 from tests.pipeline.sources.small import aic_content, ingested, write_aic
 
 

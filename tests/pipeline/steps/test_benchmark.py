@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from pipeline import layout
-from pipeline.artefacts import read_json
 from pipeline.benchmarks import networks
-from pipeline.paper_tables import compare, workspace_run
 from pipeline.progress import Progress
+from pipeline.records.artefacts import read_json
+from pipeline.report.paper_tables import compare, workspace_run
 from pipeline.steps import benchmark
 from tests.pipeline.workspace import STRATEGY, make_workspace
 

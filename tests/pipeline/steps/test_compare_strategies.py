@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from pipeline import layout
-from pipeline.artefacts import read_json
 from pipeline.evaluation.average_precision import STATS
 from pipeline.evaluation.people import read_truth
-from pipeline.keypoints import load_keypoint_set
 from pipeline.progress import Progress
+from pipeline.records.artefacts import read_json
+from pipeline.records.keypoints import load_keypoint_set
+from pipeline.records.tables import read_table, table_from, table_info, to_numpy, write_table
 from pipeline.steps import compare_strategies, evaluate
-from pipeline.tables import read_table, table_from, table_info, to_numpy, write_table
 from tests.pipeline.evaluation.generated import coco_of, pycocotools_stats
 from tests.pipeline.workspace import STRATEGY, make_workspace
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from pipeline import layout
-from pipeline.params import Params, load_params
-from pipeline.profile import PROFILES
 from pipeline.progress import Progress
+from pipeline.records.tables import TableInfo, read_table, table_from, to_numpy, write_table
+from pipeline.settings.params import Params, load_params
+from pipeline.settings.profile import PROFILES
 from pipeline.steps import compose_sets
-from pipeline.tables import TableInfo, read_table, table_from, to_numpy, write_table
 
 
 def people(source: str, rows: int, kind: str, keypoints: str, labelled: int, supervised: int) -> object:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from pipeline.records.tables import TableInfo, table_from, to_numpy
 from pipeline.steps.compose_sets import thinned
-from pipeline.tables import TableInfo, table_from, to_numpy
 
 
 def people(count=40):

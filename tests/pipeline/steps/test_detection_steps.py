@@ -13,10 +13,10 @@ import torch
 
 from model.detector import DetectorSpec, build_detector, save_detector
 from pipeline import layout
-from pipeline.params import DetectPeople, MineHardNegatives, Params, Spread
 from pipeline.progress import Progress
+from pipeline.records.tables import concatenate, read_table, table_info, to_numpy, write_table
+from pipeline.settings.params import DetectPeople, MineHardNegatives, Params, Spread
 from pipeline.steps import detect_people, mine_hard_negatives
-from pipeline.tables import concatenate, read_table, table_info, to_numpy, write_table
 from tests.pipeline.detection.conftest import COMPUTE, MODEL, workspace
 
 __all__ = ["workspace"]

@@ -8,16 +8,16 @@ import torch
 from flows.spread import SpreadingProgress
 from model.network import PoseNetwork
 from pipeline import layout
-from pipeline.artefacts import file_hash, read_json
 from pipeline.evaluation.ablation import ABLATION, OWN_SETTINGS
 from pipeline.evaluation.average_precision import STATS
 from pipeline.evaluation.measures import OWN_FIGURES
 from pipeline.evaluation.people import read_poses, read_truth
-from pipeline.keypoints import load_keypoint_set
-from pipeline.params import Spread
 from pipeline.progress import Progress
+from pipeline.records.artefacts import file_hash, read_json
+from pipeline.records.keypoints import load_keypoint_set
+from pipeline.records.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
+from pipeline.settings.params import Spread
 from pipeline.steps import ablate_postprocessing, evaluate, evaluate_ensemble
-from pipeline.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
 from tests.pipeline.evaluation.generated import coco_of, pycocotools_stats
 from tests.pipeline.workspace import STRATEGY, make_workspace
 

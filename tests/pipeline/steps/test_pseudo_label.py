@@ -4,13 +4,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.ensemble import FusedPoses, FuseShard
-from pipeline.keypoints import load_keypoint_set
-from pipeline.params import Params, load_params
-from pipeline.profile import PROFILES
+from pipeline.learning.ensemble import FusedPoses, FuseShard
+from pipeline.records.keypoints import load_keypoint_set
+from pipeline.records.tables import TableInfo, table_from, to_numpy
+from pipeline.settings.params import Params, load_params
+from pipeline.settings.profile import PROFILES
 from pipeline.steps import pseudo_label
 from pipeline.steps.pseudo_label import label_figures, pseudo_labels
-from pipeline.tables import TableInfo, table_from, to_numpy
 
 SCORES = np.array([[0.95] * 6 + [0.1] * 11, [0.95] * 3 + [0.899] * 14, [0.9] * 17])
 

@@ -9,11 +9,11 @@ import torch
 from model import checkpoints
 from model.network import build
 from pipeline import layout
-from pipeline.artefacts import file_hash, read_json
-from pipeline.ensemble import load_members
-from pipeline.keypoints import load_keypoint_set
-from pipeline.params import KeypointModel, Params, Teacher
+from pipeline.learning.ensemble import load_members
 from pipeline.progress import Progress
+from pipeline.records.artefacts import file_hash, read_json
+from pipeline.records.keypoints import load_keypoint_set
+from pipeline.settings.params import KeypointModel, Params, Teacher
 from pipeline.steps import train_teachers
 from tests.pipeline.workspace import make_workspace
 

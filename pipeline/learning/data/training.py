@@ -1,0 +1,125 @@
+"""Training batches from an `instances` table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from pipeline.learning.data.augmentation import Sample, augmented, draws, plain
+from pipeline.learning.data.batches import Batch, cut
+from pipeline.learning.data.feed import Feed
+from pipeline.learning.data.order import epoch_rows
+from pipeline.learning.data.rows import Rows, rows_of
+from pipeline.learning.data.store import CropStore
+from pipeline.records.keypoints import KeypointSet
+from pipeline.records.tables import keypoint_set, to_numpy
+from pipeline.settings.params import Augmentation
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes a batch from its number; what workers get."""
+
+    rows: Rows
+    keypoints: np.ndarray  # [N, K, 3]
+    supervised: np.ndarray  # [N, K]
+    order: np.ndarray  # row of every position of the epoch
+    keypoint_set: KeypointSet
+    input_size: tuple[int, int]
+    padding: float
+    augmentation: Augmentation | None
+    batch_size: int
+    seed: int
+    epoch: int
+    rank: int
+    world_size: int
+    store: CropStore | None
+
+    def __call__(self, number: int) -> Batch:
+        first = (number * self.world_size + self.rank) * self.batch_size
+        positions = np.arange(first, first + self.batch_size)
+        chosen = self.order[positions % len(self.order)]  # the last batch is filled from the epoch's start
+        sample = self._sample(positions, chosen)
+        crops = (
+            cut([self.rows.path(row) for row in chosen], sample.transforms, self.input_size)
+            if self.store is None
+            else self.store.cut(chosen, sample.transforms, self.input_size)
+        )
+        return Batch(
+            images=torch.from_numpy(crops).permute(0, 3, 1, 2),
+            transforms=torch.from_numpy(sample.transforms),
+            rows=torch.from_numpy(chosen.astype(np.int64)),
+            data_seconds=0.0,
+            keypoints=torch.from_numpy(sample.keypoints.astype(np.float32)),
+            present=torch.from_numpy(sample.present),
+            supervised=torch.from_numpy(sample.supervised),
+        )
+
+    def _sample(self, positions: np.ndarray, chosen: np.ndarray) -> Sample:
+        rows = self.rows.boxes[chosen], self.keypoints[chosen], self.supervised[chosen]
+        if self.augmentation is None:
+            return plain(*rows, self.keypoint_set, self.input_size, self.padding)
+        random = draws(self.seed, self.epoch, positions)
+        return augmented(*rows, random, self.augmentation, self.keypoint_set, self.input_size, self.padding)
+
+
+def training_batches(
+    table: pa.Table,
+    *,
+    input_size: tuple[int, int],
+    padding: float,
+    augmentation: Augmentation | None,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    start_batch: int = 0,
+    samples_per_epoch: int | None = None,
+    sampling: np.ndarray | None = None,
+    workers: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    store: CropStore | None = None,
+) -> Feed[Batch]:
+    """One epoch of an `instances` table, in batches that are all full.
+
+    What stands at a position of the epoch, and how it is augmented, depends on `seed`, `epoch` and the position alone:
+    not on the workers, nor on how the positions are cut into batches.
+
+    Args:
+        table: rows with a box and keypoints; its keypoint set names what is mirrored into what.
+        input_size: (H, W) of the crops.
+        padding: factor on the person box.
+        augmentation: None for plain crops.
+        batch_size: of this process.
+        start_batch: go on in the middle of the epoch.
+        samples_per_epoch: of all processes together; None is every row once.
+        sampling: [N] weight of each row; None is every row alike.
+        workers: processes that prepare batches; 0 prepares them here.
+        rank, world_size: this process takes every `world_size`-th slice of the epoch.
+        store: take crops from it (see `packed`) in place of the image files.
+
+    Raises:
+        ValueError: an empty table, weights that do not fit, or (while iterating) an image that cannot be read, by name.
+    """
+    order = epoch_rows(table.num_rows, seed, epoch, samples_per_epoch, sampling)
+    points = to_numpy(table, "keypoints")
+    maker = _Maker(
+        rows_of(table),
+        points.reshape(len(points), points.shape[1] // 3, 3),
+        to_numpy(table, "supervised"),
+        order.astype(np.int32),
+        keypoint_set(table),
+        (input_size[0], input_size[1]),
+        padding,
+        augmentation,
+        batch_size,
+        seed,
+        epoch,
+        rank,
+        world_size,
+        store,
+    )
+    return Feed(maker, start_batch, -(-len(order) // (batch_size * world_size)), workers)

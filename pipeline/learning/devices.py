@@ -1,0 +1,62 @@
+"""Which device and precision the work runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import Tensor
+
+from model.network import PoseNetwork
+from pipeline.settings.params import Compute
+
+_TYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is the first GPU, else the CPU. ValueError when a GPU is asked for and there is none."""
+    if name == "auto":
+        return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"compute.device = {name!r}: this machine has {torch.cuda.device_count()} GPUs; allowed: auto, cpu"
+            + "".join(f", cuda:{i}" for i in range(torch.cuda.device_count()))
+        )
+    return device
+
+
+def autocast(compute: Compute, device: torch.device) -> AbstractContextManager[object]:
+    """Mixed precision as `compute.precision` says; float32 changes nothing.
+
+    ValueError for float16 on the CPU, whose half-precision gradients underflow without a scaler.
+    """
+    kind = _TYPES[compute.precision]
+    if kind is None:
+        return nullcontext()
+    if kind is torch.float16 and device.type == "cpu":
+        raise ValueError("compute.precision = 'float16' needs a GPU; allowed on the CPU: float32, bfloat16")
+    return torch.autocast(device.type, dtype=kind)
+
+
+def normalise(images: Tensor, device: torch.device, network: PoseNetwork) -> Tensor:
+    """uint8 crops [B, 3, H, W] as the network wants them: on the device, channels last, with its mean and deviation."""
+    mean = torch.tensor(network.mean, device=device).view(1, -1, 1, 1) * 255
+    std = torch.tensor(network.std, device=device).view(1, -1, 1, 1) * 255
+    moved = images.to(device, non_blocking=True, memory_format=torch.channels_last)
+    return (moved.float() - mean) / std
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute a shard on one thread: sums of floats depend on how many share them, and each worker has other cores.
+
+    More workers, not more threads in each, use the cores of a machine.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

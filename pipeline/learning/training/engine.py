@@ -1,0 +1,295 @@
+"""One training run of one keypoint network: batches in, weights and curves out; stoppable at any moment."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from model.losses import masked_mse, total_loss
+from model.network import PoseNetwork
+from pipeline.learning.data import Batch, CropStore, pace, training_batches
+from pipeline.learning.devices import autocast, normalise
+from pipeline.learning.training.distributed import from_first, mean_over_processes, rank, world_size
+from pipeline.learning.training.optimisation import learning_rate, make_optimizer
+from pipeline.learning.training.state import RunState
+from pipeline.progress import Progress
+from pipeline.records.artefacts import write_json
+from pipeline.settings.params import Compute, Training
+from postproc.codec import encode
+
+CHECKPOINT_SECONDS = 30.0
+DIVERGED = 10.0  # heatmaps lie in 0..1: a loss above is off by more than three times their peak, everywhere
+_LOOK_BACK = 16  # batches between two looks at the losses, and whose rows are named when one is not as it should be
+_TERMS = ("loss", "main_loss")
+
+Validate = Callable[[nn.Module], dict[str, float]]
+
+
+@dataclass
+class Position:
+    """Where a run stands: what `state.pt` holds beside the tensors."""
+
+    epoch: int = 0
+    batch: int = 0  # of the epoch, the next one to train
+    step: int = 0  # optimiser steps done
+    curves: list[dict[str, float]] = field(default_factory=list)
+    best: float = -1.0
+    since_best: int = 0
+
+
+class Trainer:
+    """Trains `network` on an `instances` table as the settings say.
+
+    Every sample depends on (seed, epoch, position) alone, so a run that was killed and goes on ends with the weights of
+    one that was not. With several processes each takes its share of every batch; `batch_size` is per process.
+    """
+
+    def __init__(
+        self,
+        network: PoseNetwork,
+        table: pa.Table,
+        settings: Training,
+        compute: Compute,
+        device: torch.device,
+        state: RunState,
+        progress: Progress,
+        validate: Validate,
+        sampling: np.ndarray | None = None,
+        store: CropStore | None = None,
+    ) -> None:
+        self.network = network.to(device).to(memory_format=torch.channels_last)
+        self.table, self.settings, self.compute, self.device = table, settings, compute, device
+        self.state, self.progress, self.validate, self.sampling = state, progress, validate, sampling
+        self.store = store
+        if settings.sync_batch_norm and world_size() > 1 and device.type == "cuda":
+            self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
+        self.optimizer = make_optimizer(self.network, settings.optimizer)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=compute.precision == "float16")
+        self.average = (
+            AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema), use_buffers=True)
+            if settings.ema
+            else None
+        )
+        self.parallel: nn.Module = self.network
+        if world_size() > 1:
+            self.parallel = DistributedDataParallel(
+                self.network, device_ids=[device.index] if device.type == "cuda" else None
+            )
+        if compute.compile:
+            self.parallel = torch.compile(self.parallel)  # type: ignore[assignment]
+        self.position = Position()
+        self.sums = torch.zeros(len(_TERMS), dtype=torch.float64, device=device)
+        self.best_weights: dict[str, Tensor] | None = None
+        self._recent: list[tuple[np.ndarray, Tensor]] = []
+
+    def run(self) -> list[dict[str, float]]:
+        """Train to the end (or until validation stops improving) and return the curves, a row an epoch.
+
+        The network then holds the final weights: the average's with EMA, the best validated ones with `patience`.
+        ValueError when the loss is no number any more or diverges; the batches' rows are written beside the state.
+        """
+        torch.manual_seed(self.settings.seed)
+        self._restore()
+        while self.position.epoch < self.settings.epochs and not self._stopped():
+            with self.progress.task(f"epoch {self.position.epoch + 1}"):
+                self._epoch()
+        if self.best_weights is not None:
+            self.network.load_state_dict(self.best_weights)
+        elif self.average is not None:
+            self.network.load_state_dict(self.average.module.state_dict())
+        return self.position.curves
+
+    def _stopped(self) -> bool:
+        return bool(self.settings.patience) and self.position.since_best >= self.settings.patience
+
+    def _batches(self, start: int) -> Any:
+        return training_batches(
+            self.table,
+            input_size=self.network.spec.input_size,
+            padding=self.settings.padding,
+            augmentation=self.settings.augmentation,
+            batch_size=self.settings.batch_size,
+            seed=self.settings.seed,
+            epoch=self.position.epoch,
+            start_batch=start,
+            samples_per_epoch=self.settings.samples_per_epoch,
+            sampling=self.sampling,
+            workers=self.compute.workers,
+            rank=rank(),
+            world_size=world_size(),
+            store=self.store,
+        )
+
+    def _epoch(self) -> None:
+        position, settings = self.position, self.settings
+        batches = self._batches(position.batch)
+        in_epoch = position.batch + len(batches)
+        total = settings.epochs * math.ceil(in_epoch / settings.accumulate)
+        self._train_mode()
+        saved, started = time.monotonic(), time.monotonic()
+        waited, samples, first = 0.0, 0, position.batch
+        description = f"epoch {position.epoch + 1}/{settings.epochs}"
+        for batch in self.progress.track(batches, total=len(batches), description=description, unit="batch"):
+            last = position.batch + 1 == in_epoch
+            self._step(batch, total, update=last or (position.batch + 1) % settings.accumulate == 0)
+            waited += batch.data_seconds
+            samples += len(batch.images)
+            position.batch += 1
+            if position.batch % _LOOK_BACK == 0:
+                self._check_numbers()
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                self._check_numbers()
+                self._save()
+                saved = time.monotonic()
+        self._check_numbers()
+        seconds = time.monotonic() - started
+        self._finish_epoch(in_epoch, pace(samples * world_size(), in_epoch - first, seconds, waited))
+
+    def _train_mode(self) -> None:
+        self.network.train()
+        if self.settings.freeze_batch_norm:
+            for module in self.network.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+
+    def _step(self, batch: Batch, total: int, update: bool) -> None:
+        settings, position = self.settings, self.position
+        rate = learning_rate(settings.optimizer, position.step, total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        images = normalise(batch.images, self.device, self.network)
+        target, supervised = self._targets(batch), batch.supervised.to(self.device)
+        with autocast(self.compute, self.device):
+            outputs = self.parallel(images)
+        loss = total_loss(outputs, target, supervised, settings.auxiliary_weight)
+        self.scaler.scale(loss / settings.accumulate).backward()
+        with torch.no_grad():
+            terms = torch.stack([loss, masked_mse(outputs[0], target, supervised)]).double()
+            self.sums += mean_over_processes(terms)
+        self._recent = [*self._recent[1 - _LOOK_BACK :], (batch.rows.numpy(), loss.detach())]
+        if not update:
+            return
+        if settings.optimizer.clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.network.parameters(), settings.optimizer.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+        position.step += 1
+
+    def _targets(self, batch: Batch) -> Tensor:
+        height, width = self.network.heatmap_size
+        scale = torch.tensor([width / batch.images.shape[3], height / batch.images.shape[2]])
+        keypoints = (batch.keypoints * scale).to(self.device)
+        return encode(keypoints, batch.present.to(self.device), (height, width), self.settings.sigma)
+
+    def _check_numbers(self) -> None:
+        """ValueError when a recent loss is no number or has left all bounds; its batches' rows go into a file."""
+        if not self._recent:
+            return
+        losses = torch.stack([loss for _, loss in self._recent]).tolist()
+        bad = [not loss <= DIVERGED for loss in losses]
+        if not any(bad):
+            return
+        ids = self.table["instance_id"]
+        named = [
+            [ids[int(row)].as_py() for row in rows]
+            for (rows, _), is_bad in zip(self._recent, bad, strict=True)
+            if is_bad
+        ]
+        path = self.state.folder / "diverged.json"
+        write_json(path, {"epoch": self.position.epoch, "step": self.position.step, "batches": named})
+        first = losses[bad.index(True)]
+        what = f"has grown to {first:.4g}" if math.isfinite(first) else "is no number"
+        raise ValueError(
+            f"the loss {what} at step {self.position.step} (epoch {self.position.epoch + 1}); the instances of "
+            f"the batches are in {path}. Lower optimizer.learning_rate, set optimizer.clip_norm, or use float32"
+        )
+
+    def _finish_epoch(self, batches: int, speed: str) -> None:
+        position, settings = self.position, self.settings
+        position.epoch += 1
+        position.batch = 0
+        row: dict[str, float] = {"epoch": position.epoch, "step": position.step}
+        row["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+        row |= {name: total / max(1, batches) for name, total in zip(_TERMS, self.sums.tolist(), strict=True)}
+        self.sums.zero_()
+        if position.epoch % settings.validate_every == 0 or position.epoch == settings.epochs:
+            row |= self._validated()
+        position.curves.append(row)
+        if rank() == 0:
+            figures = ", ".join(f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "step"))
+            self.progress.say(f"epoch {position.epoch}: {figures} ({speed})")
+        self._save()
+
+    def _validated(self) -> dict[str, float]:
+        """Validate the weights that would be kept, and remember them when they are the best so far."""
+        network = self.average.module if self.average is not None else self.network
+        figures = from_first(self.validate(network) if rank() == 0 else {})
+        self._train_mode()
+        if figures and self.settings.patience:
+            score = figures["val_oks"]
+            self.position.since_best += 1
+            if score > self.position.best:
+                self.position.best, self.position.since_best = score, 0
+                self.best_weights = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
+        return figures
+
+    def _save(self) -> None:
+        if rank() != 0:
+            return
+        generators = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            generators["cuda"] = torch.cuda.get_rng_state(self.device)
+        self.state.save(
+            {
+                "network": self.network.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "average": self.average.state_dict() if self.average is not None else None,
+                "best_weights": self.best_weights,
+                "gradients": self._gradients(),
+                "sums": self.sums,
+                "position": vars(self.position),
+                "generators": generators,
+            }
+        )
+
+    def _gradients(self) -> list[Tensor | None] | None:
+        """Accumulated gradients, when a checkpoint falls between two optimiser steps."""
+        if all(p.grad is None for p in self.network.parameters()):
+            return None
+        return [p.grad for p in self.network.parameters()]
+
+    def _restore(self) -> None:
+        saved = self.state.load()
+        if saved is None:
+            return
+        self.network.load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.scaler.load_state_dict(saved["scaler"])
+        if self.average is not None:
+            self.average.load_state_dict(saved["average"])
+        self.best_weights = saved["best_weights"]
+        if saved["gradients"] is not None:
+            for parameter, gradient in zip(self.network.parameters(), saved["gradients"], strict=True):
+                parameter.grad = None if gradient is None else gradient.to(self.device)
+        self.sums.copy_(saved["sums"])
+        self.position = Position(**saved["position"])
+        torch.set_rng_state(saved["generators"]["cpu"])
+        if self.device.type == "cuda" and "cuda" in saved["generators"]:
+            torch.cuda.set_rng_state(saved["generators"]["cuda"], self.device)
+        if rank() == 0:
+            self.progress.say(f"going on at epoch {self.position.epoch + 1}, batch {self.position.batch + 1}")

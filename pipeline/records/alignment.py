@@ -1,0 +1,41 @@
+"""Moving people from one keypoint set to another: by name, never by position."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.records.keypoints import load_keypoint_set
+from pipeline.records.tables import TableInfo, keypoint_set, table_from, table_info, to_numpy
+
+
+def align(table: pa.Table, target: str, made_by: Mapping[str, Any]) -> pa.Table:
+    """An `instances` table in the keypoint set `target`: what both sets have moves over, by name (section 4.3).
+
+    Supervised are the keypoints that both sets have and the row supervised; a keypoint that the row's set lacks is
+    unlabelled and unsupervised. ValueError when the sets share no keypoint.
+    """
+    own, other = keypoint_set(table), load_keypoint_set(target)
+    positions = own.positions_in(other)
+    if not positions:
+        raise ValueError(
+            f"keypoint sets '{own.name}' and '{target}' share no name: {', '.join(own.names)} against "
+            f"{', '.join(other.names)}"
+        )
+    there, here = list(positions.values()), list(positions)
+    rows = table.num_rows
+    keypoints, supervised = np.zeros((rows, len(other), 3), np.float32), np.zeros((rows, len(other)), bool)
+    keypoints[:, there] = to_numpy(table, "keypoints").reshape(rows, len(own), 3)[:, here]
+    supervised[:, there] = to_numpy(table, "supervised")[:, here]
+    moved = {"keypoints": keypoints.reshape(rows, 3 * len(other)), "supervised": supervised}
+    if table["keypoint_scores"].null_count < rows:
+        scores = np.full((rows, len(other)), np.nan, np.float32)
+        scores[:, there] = to_numpy(table, "keypoint_scores")[:, here]
+        moved["keypoint_scores"] = scores
+    same = {
+        name: table[name] for name in table.column_names if name not in ("keypoints", "supervised", "keypoint_scores")
+    }
+    return table_from("instances", same | moved, TableInfo(target, table_info(table).image_roots, made_by))

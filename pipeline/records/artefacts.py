@@ -1,0 +1,89 @@
+"""Writing files whole or not at all, and saying what they came from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def written(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` (a file or a folder); it takes `path`'s name when the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        yield temporary
+        if temporary.is_dir() and path.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write JSON atomically: sorted keys, NaN refused (a NaN metric is a bug, not a number)."""
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    with written(path) as temporary:
+        temporary.write_text(text)
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON artefact; ValueError names the file when it is missing or broken."""
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; the stage that makes it has not run")
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not valid JSON: {error}") from error
+
+
+def file_hash(path: str | Path) -> str:
+    """MD5 of a file, as DVC names it; of a folder, of its files' relative names and hashes."""
+    path = Path(path)
+    if path.is_dir():
+        parts = (f"{p.relative_to(path)}:{file_hash(p)}" for p in sorted(path.rglob("*")) if p.is_file())
+        return hashlib.md5("\n".join(parts).encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def provenance(settings: Any, inputs: Iterable[str | Path]) -> dict[str, Any]:
+    """What made an artefact: the settings, and the hash of every input."""
+    return {"settings": settings, "inputs": {str(path): file_hash(path) for path in inputs}}
+
+
+@cache
+def source_hash(*packages: str) -> str:
+    """Hash of the Python sources of first-party packages (`model`, `pipeline.learning`), for resume fingerprints."""
+    root = Path(__file__).resolve().parents[2]
+    digest = hashlib.sha256()
+    for package in sorted(packages):
+        base = root / package.replace(".", "/")
+        files = sorted(base.rglob("*.py")) if base.is_dir() else [base.with_suffix(".py")]
+        for file in files:
+            digest.update(str(file.relative_to(root)).encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def revision() -> str:
+    """The git revision of the working tree, `-dirty` when tracked files differ; 'unknown' outside a repository."""
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

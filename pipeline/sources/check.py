@@ -1,0 +1,190 @@
+"""Looks at every configured data set before anything runs: what is missing, what is odd. No training, no tables."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import layout
+from pipeline.records.keypoints import BUILT_IN, load_keypoint_set
+from pipeline.records.tables import TableInfo, read_table
+from pipeline.settings.params import Params, Source
+from pipeline.sources import read_records
+from pipeline.sources.assemble import assemble
+from pipeline.sources.detections import read_detections
+from pipeline.sources.image_files import FileCheck, Found
+from pipeline.sources.records import Records
+
+SECONDS = 40.0  # for the images of all sources together
+_AT_ONCE = 200
+_NAMED = 3  # examples of each kind of problem
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know. An error stops a run or spoils it; a warning is for a person to judge."""
+
+    where: str
+    level: str  # error | warning | fine
+    message: str
+
+
+def check(params: Params) -> int:
+    """Print what `findings` finds; 1 when there is an error among it, else 0."""
+    found = findings(params)
+    for finding in found:
+        print(f"{finding.level:7}  {finding.where}: {finding.message}")
+    errors = sum(finding.level == "error" for finding in found)
+    print(f"{errors} errors, {sum(finding.level == 'warning' for finding in found)} warnings")
+    return int(errors > 0)
+
+
+def findings(params: Params, seconds: float = SECONDS) -> list[Finding]:
+    """Every configured source and detections file, looked at.
+
+    Annotations are read whole; of the images as many as `seconds` allow (all of a small set), drawn evenly, and what is
+    not looked at is said. Sources that a stage of this pipeline still has to render are not missed.
+    """
+    found: list[Finding] = []
+    rendered = {str(layout.synthetic(name)) for name in params.synthesize}
+    sources = params.data.sources
+    for name, source in sources.items():
+        where = f"data.sources.{name}"
+        if not Path(source.index).exists() and any(source.index.startswith(folder) for folder in rendered):
+            found.append(Finding(where, "fine", "not rendered yet; the stage synthesize makes it"))
+            continue
+        try:
+            found += _source(name, source, where, params.ingest.max_bad_share, seconds / len(sources))
+        except ValueError as error:
+            found.append(Finding(where, "error", str(error)))
+    found += _detections(params)
+    return found + _overlaps(params) + _unwatched(params)
+
+
+def _source(name: str, source: Source, where: str, allowed: float, seconds: float) -> list[Finding]:
+    records = read_records(source)
+    root = Path(source.images)
+    if not root.is_dir():
+        return [Finding(where, "error", f"images = {source.images!r}: no such folder")]
+    looked = _looked_at(source, records, seconds)
+    bad = {position for position, file in looked.items() if file.fault}
+    unseen = len(records.images.ids) - len(looked)
+    sizes = zip(records.images.widths, records.images.heights, strict=True)
+    assumed = [looked.get(i, Found(width or 1 << 30, height or 1 << 30)) for i, (width, height) in enumerate(sizes)]
+    assemble(name, source.index, records, assumed, TableInfo(source.keypoints, {name: source.images}))
+    found = _counts(records, where, unseen)
+    found += _quarantined(records, where, allowed, unseen)
+    if bad and unseen:
+        share = len(bad) / len(looked)
+        found.append(
+            Finding(where, "warning", f"{share:.1%} of the images looked at are bad; {unseen} were not looked at")
+        )
+    return found + _changed(name, where, looked, records)
+
+
+def _looked_at(source: Source, records: Records, seconds: float) -> dict[int, Found]:
+    """What was found of as many images as the time allows, by position, in an order that covers the set evenly."""
+    images = records.images
+    order = np.random.default_rng(0).permutation(len(images.ids))
+    looked: dict[int, Found] = {}
+    check_files, until = FileCheck(source.images, decode=False), time.monotonic() + seconds
+    for start in range(0, len(order), _AT_ONCE):
+        some = order[start : start + _AT_ONCE].tolist()
+        files = [(images.file_names[i], images.widths[i], images.heights[i]) for i in some]
+        looked |= dict(zip(some, check_files(files), strict=True))
+        if time.monotonic() > until:
+            break
+    return looked
+
+
+def _counts(records: Records, where: str, unseen: int) -> list[Finding]:
+    people = records.people
+    labelled = int((people.keypoints[:, :, 2] > 0).any(1).sum()) if len(people) else 0
+    text = f"{len(records.images.ids)} images, {len(people)} people, {labelled} with keypoints"
+    text += "".join(f", {count} {what.replace('_', ' ')} left out" for what, count in records.notes.items())
+    found = [Finding(where, "fine", text + (f"; {unseen} images not looked at, for lack of time" if unseen else ""))]
+    if len(people) and not labelled:
+        found.append(Finding(where, "warning", "nobody has a labelled keypoint"))
+    return found
+
+
+def _quarantined(records: Records, where: str, allowed: float, unseen: int) -> list[Finding]:
+    quarantine = records.quarantine
+    found = []
+    for reason, count in quarantine.reasons().items():
+        rows = [row for row in quarantine.rows if row[2] == reason][:_NAMED]
+        named = "; ".join(record + (f" ({value})" if value else "") for _, record, _, value in rows)
+        found.append(Finding(where, "warning", f"{count} x {reason}: {named}" + (" ..." if count > _NAMED else "")))
+    if len(quarantine) > allowed * records.records:
+        text = f"{len(quarantine)} of {records.records} records are bad, ingest.max_bad_share = {allowed} stops the run"
+        found.append(Finding(where, "error", text))
+    return found
+
+
+def _changed(name: str, where: str, looked: dict[int, Found], records: Records) -> list[Finding]:
+    """Files that differ from the manifest of the last ingest: nothing else notices, image trees are not tracked."""
+    path = layout.manifest(name)
+    if not path.is_file():
+        return []
+    manifest = read_table(path, "manifest").to_pydict()
+    known = dict(zip(manifest["file_name"], zip(manifest["bytes"], manifest["modified"], strict=True), strict=True))
+    names = records.images.file_names
+    changed = [
+        names[i]
+        for i, file in looked.items()
+        if not file.fault and names[i] in known and known[names[i]] != (file.size, file.modified)
+    ]
+    if not changed:
+        return []
+    text = f"{len(changed)} images changed since the last ingest, such as {changed[0]}; `dvc repro -f ingest@{name}`"
+    return [Finding(where, "warning", text)]
+
+
+def _detections(params: Params) -> list[Finding]:
+    """Detection files, against the images of their source where it was ingested already."""
+    found = []
+    for name, path in params.detect_people.sources.items():
+        where = f"detect_people.sources.{name}"
+        if not path.endswith(".json"):
+            continue
+        if not Path(path).is_file():
+            found.append(Finding(where, "error", f"{path}: no such file"))
+        elif layout.images(name).is_file():
+            try:
+                boxes = read_detections(path, read_table(layout.images(name), "images"))
+                found.append(Finding(where, "fine", f"{boxes.num_rows} boxes"))
+            except ValueError as error:
+                found.append(Finding(where, "error", str(error)))
+    return found
+
+
+def _unwatched(params: Params) -> list[Finding]:
+    """Keypoint sets that DVC does not watch: an edit of such a file would make nothing stale."""
+    places = {"data.keypoints": params.data.keypoints}
+    places |= {f"data.sources.{name}.keypoints": source.keypoints for name, source in params.data.sources.items()}
+    found = []
+    for where, name in places.items():
+        if not (BUILT_IN / f"{name}.yaml").is_file():
+            text = f"DVC does not watch {name}, an edit of it reruns nothing; move it into {BUILT_IN.parent.name}/"
+            text += f"{BUILT_IN.name} and name it '{Path(name).stem}'"
+            found.append(Finding(where, "warning", text))
+    return found
+
+
+def _overlaps(params: Params) -> list[Finding]:
+    """Foreign sets must share keypoints with the target, and nothing may be trained on that it is validated on."""
+    found = []
+    target = load_keypoint_set(params.data.keypoints)
+    for name in params.align_labels.sources:
+        own = load_keypoint_set(params.data.sources[name].keypoints)
+        shared = len(own.positions_in(target))
+        level = "fine" if shared else "error"
+        found.append(Finding(f"align_labels.sources.{name}", level, f"{shared} keypoints shared with {target.name}"))
+    labelled, validation = (params.data.sources[name] for name in (params.data.labelled, params.data.validation))
+    if labelled.index == validation.index:
+        text = "the same annotations as data.labelled: the models would be validated on what they train on"
+        found.append(Finding("data.validation", "error", text))
+    return found
