@@ -18,7 +18,7 @@ from pipeline.evaluation.ablation import Techniques, row_settings
 from pipeline.evaluation.average_precision import ten_stats
 from pipeline.evaluation.people import Poses, Truth
 from pipeline.learning.devices import autocast
-from pipeline.learning.inference import Prediction, keypoints_of
+from pipeline.learning.inference import Prediction, keypoints_of, ready
 from pipeline.records.keypoints import KeypointSet
 from pipeline.settings.params import Compute, Postprocessing
 from postproc.codec import encode
@@ -53,7 +53,7 @@ def time_network(
     """
     if keypoints.sigmas is None:
         raise ValueError(f"keypoint set '{keypoints.name}' has no sigmas, so there is no suppression to time")
-    network = network.to(device).to(memory_format=torch.channels_last).eval()
+    network = ready(network, device)
     images = torch.zeros(people, 3, *network.spec.input_size, device=device).to(memory_format=torch.channels_last)
 
     def forward() -> None:

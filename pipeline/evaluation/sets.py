@@ -19,6 +19,7 @@ from pipeline.evaluation.average_precision import box_ap
 from pipeline.evaluation.people import Truth, image_index, read_truth
 from pipeline.evaluation.postprocess import people_to_find
 from pipeline.learning.devices import pick_device
+from pipeline.learning.inference import ready
 from pipeline.records.artefacts import file_hash
 from pipeline.records.keypoints import KeypointSet, load_keypoint_set
 from pipeline.records.tables import keypoint_set, read_table, to_numpy
@@ -64,7 +65,7 @@ def load_model(params: Params, strategy: str) -> Model:
 @lru_cache(maxsize=8)
 def _network(folder: Path, content: str, device: str) -> PoseNetwork:
     """A network, loaded once a process and device, as a worker meets it shard after shard; `content` keys the cache."""
-    return checkpoints.load(folder).to(torch.device(device))
+    return ready(checkpoints.load(folder), torch.device(device))
 
 
 def evaluation_set(params: Params, source: str, boxes: str, predicted: KeypointSet) -> EvaluationSet:

@@ -15,7 +15,7 @@ from torch import Tensor
 from model import checkpoints
 from model.network import PoseNetwork
 from pipeline.learning.devices import pick_device
-from pipeline.learning.inference import Prediction, flip_shift, predict
+from pipeline.learning.inference import Prediction, flip_shift, predict, ready
 from pipeline.learning.shards import joined, kept
 from pipeline.records.artefacts import file_hash, source_hash
 from pipeline.records.keypoints import KeypointSet
@@ -53,7 +53,7 @@ def load_member(folder: Path, content: str, device: str) -> Member:
     """
     card = checkpoints.read_card(folder)
     padding = float(card.get("padding", 1.25))
-    network = checkpoints.load(folder).to(torch.device(device))
+    network = ready(checkpoints.load(folder), torch.device(device))
     return Member(f"{folder.name}:{content}", network, tuple(card["keypoint_names"]), padding)
 
 

@@ -32,6 +32,15 @@ class Prediction:
     flipped: Tensor | None
 
 
+def ready(network: PoseNetwork, device: torch.device) -> PoseNetwork:
+    """The network itself, as `predict` takes it: on the device, channels last, in evaluation mode.
+
+    For whoever loads it, once: it exchanges the weights' memory, and a thread that is computing with them then reads
+    what is no longer theirs.
+    """
+    return network.to(device).to(memory_format=torch.channels_last).eval()
+
+
 def predict(
     network: PoseNetwork,
     table: pa.Table,
@@ -44,8 +53,7 @@ def predict(
     progress: Progress | None = None,
     description: str = "predict",
 ) -> Iterator[Prediction]:
-    """Run the network on every row's box of an `instances`, `detections` or `poses` table, grouped by image."""
-    network = network.to(device).to(memory_format=torch.channels_last).eval()
+    """Run the network, made `ready`, on every row's box of an `instances`, `detections` or `poses` table, by image."""
     batches = inference_batches(
         table, input_size=network.spec.input_size, padding=padding, batch_size=batch_size, workers=compute.workers
     )

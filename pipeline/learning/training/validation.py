@@ -7,7 +7,7 @@ import pyarrow as pa
 import torch
 
 from model.network import PoseNetwork
-from pipeline.learning.inference import keypoints_of, predict
+from pipeline.learning.inference import keypoints_of, predict, ready
 from pipeline.records.keypoints import KeypointSet
 from pipeline.records.tables import keypoint_set, to_numpy
 from pipeline.settings.params import Compute, Decoding
@@ -53,7 +53,13 @@ def validate(
     points = np.zeros((people.num_rows, len(keypoints), 2))
     was_training = network.training
     for prediction in predict(
-        network, people, padding=padding, batch_size=batch_size, flip=settings.flip, compute=compute, device=device
+        ready(network, device),
+        people,
+        padding=padding,
+        batch_size=batch_size,
+        flip=settings.flip,
+        compute=compute,
+        device=device,
     ):
         points[prediction.rows], _ = keypoints_of(prediction, settings, network, keypoints)
     network.train(was_training)
