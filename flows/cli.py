@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="bring everything up to date (dvc repro), as one run in the Prefect UI")
     run.add_argument("targets", nargs="*", metavar="TARGET", help="stages, e.g. evaluate; none: all")
-    _add_settings(run, "set it in params.yaml first, e.g. train_joint.training.epochs=3")
+    _add_settings(run, "set it in params.yaml first, e.g. train_joint.epochs=3")
     run.add_argument("--force", action="store_true", help="run the stages even where nothing changed")
     run.set_defaults(run=_run)
 
@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.set_defaults(run=_exp_show)
 
     export = commands.add_parser("export", help="write a trained model as an ONNX file")
-    export.add_argument("model", metavar="MODEL", help="a model's folder, e.g. 'models/final/ACHU->CH'")
+    export.add_argument("model", metavar="MODEL", help="a model's folder, e.g. models/final/ACHU-CH")
     export.add_argument("--output", metavar="FILE", help="default: exports/<name of the folder>.onnx")
     export.add_argument("--heatmaps", action="store_true", help="heatmaps instead of coordinates and scores")
     export.set_defaults(run=_export)
@@ -175,17 +175,17 @@ def _serve(arguments: Arguments) -> int:
 
 
 def _params(arguments: Arguments) -> int:
-    from pipeline.settings.params import PARAMS_FILE, load_params, unused_settings
+    from pipeline.settings import PARAMS_FILE, load_params, warnings
 
     params = load_params()
-    for warning in unused_settings(params):
+    for warning in warnings(params):
         print(f"warning: {PARAMS_FILE}: {warning}", file=sys.stderr)
     print(f"{PARAMS_FILE}: ok (profile {params.profile}, strategies {', '.join(params.strategies)})")
     return 0
 
 
 def _profile(arguments: Arguments) -> int:
-    from pipeline.settings.params import PARAMS_FILE
+    from pipeline.settings import PARAMS_FILE
     from pipeline.settings.profile import profile_changes, profiles, use_profile
 
     if arguments.name is None:
@@ -253,7 +253,7 @@ def _exp_show(arguments: Arguments) -> int:
 
 
 def _data_check(arguments: Arguments) -> int:
-    from pipeline.settings.params import load_params
+    from pipeline.settings import load_params
 
     check = importlib.import_module("pipeline.sources.check").check
     return int(check(load_params()) or 0)

@@ -13,7 +13,8 @@ from flows.errors import DvcFailed
 from flows.notices import say_once
 from flows.repro import Event, Listener, reproduce, stages_of
 from pipeline.progress import Progress
-from pipeline.settings.params import load_params, unused_settings
+from pipeline.settings import load_params, warnings
+from pipeline.settings.checks import unwatched
 from pipeline.settings.profile import assign
 
 FLOW = "pipeline"
@@ -26,11 +27,11 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     targets: list[str] = Field(
-        default_factory=list, description="Stages, e.g. evaluate or train_joint@ACHU->CH; none: all"
+        default_factory=list, description="Stages, e.g. evaluate or train_joint@ACHU-CH; none: all"
     )
     settings: list[str] = Field(
         default_factory=list,
-        description="key=value, written to params.yaml before the run, e.g. train_joint.training.epochs=3",
+        description="key=value, written to params.yaml before the run, e.g. train_joint.epochs=3",
     )
     force: bool = Field(default=False, description="Run the stages even where nothing changed")
 
@@ -61,7 +62,10 @@ def prepare(request: Request) -> None:
     """Edit params.yaml as asked, say what changed, and validate all of it."""
     for change in assign(request.settings) if request.settings else []:
         print(f"params.yaml: {change}", flush=True)
-    for warning in unused_settings(load_params()):
+    params = load_params()
+    if problems := unwatched(params):
+        raise ValueError("\n".join(f"params.yaml: {line}" for line in problems))
+    for warning in warnings(params):
         say_once(f"warning: params.yaml: {warning}")
 
 

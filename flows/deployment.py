@@ -19,7 +19,7 @@ from prefect.runner import Runner
 from flows import dag, lifetime
 from flows.runs import watching
 from flows.tracking import this_process
-from pipeline.settings.params import load_params
+from pipeline.settings import load_params
 
 
 @flow(name=dag.FLOW, flow_run_name="{request}", persist_result=False)

@@ -19,7 +19,7 @@ def remember(stage: str, seconds: float) -> None:
 
 
 def recall() -> dict[str, float]:
-    """Seconds by stage (`train_joint@ACHU->CH`), of the stages that have run here."""
+    """Seconds by stage (`train_joint@ACHU-CH`), of the stages that have run here."""
     try:
         return dict(json.loads(_FILE.read_text()))
     except (OSError, ValueError):

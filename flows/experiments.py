@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from flows.notices import say_once
 from flows.repro import Listener, child_environment, dvc_command, run_dvc
 from pipeline.layout import STATE, STATE_VARIABLE
 from pipeline.progress import Progress
-from pipeline.report.paper_tables import Run, experiments_for, mean_figures, show, workspace_run
-from pipeline.settings.params import PARAMS_FILE, load_params
+from pipeline.report.paper_tables import Run, experiments_for, mean_figures, recorded_run, show, workspace_run
+from pipeline.settings import PARAMS_FILE, load_params
+from pipeline.settings.merging import as_written
 from pipeline.settings.profile import edited, parse_value, split_setting
 
 FLOW = "experiments"
@@ -32,7 +34,7 @@ _COMMITS = 10  # how far back experiments count
 def grid(settings: Sequence[str]) -> list[dict[str, Any]]:
     """Every combination of `key=value,value,...`; a comma inside brackets or quotes belongs to its value.
 
-    Keys joined by commas take the same value: `train_joint.training.seed,fine_tune.training.seed=0,1,2`.
+    Keys joined by commas take the same value: `train_joint.seed,fine_tune.seed=0,1,2`.
     """
     axes = []
     for setting in settings:
@@ -56,7 +58,7 @@ def queue(experiments: Sequence[Mapping[str, Any]], targets: Sequence[str] = ())
         edited(settings)
     reach_outside(YAML(typ="safe", pure=True).load(PARAMS_FILE.read_text()))
     for settings in experiments:
-        overrides = [f"--set-param={key}={override(value)}" for key, value in settings.items()]
+        overrides = [f"--set-param=++{key}={override(value)}" for key, value in settings.items()]
         command = [*dvc_command(), "exp", "run", "--queue", *overrides, *targets]
         result = subprocess.run(command, capture_output=True, text=True, env=child_environment())
         if result.returncode != 0:
@@ -134,7 +136,7 @@ def paper_table(number: int, run: bool, jobs: int, seeds: Sequence[int] = ()) ->
     """
     runs = [workspace_run(), *experiment_runs()]
     if run:
-        wanted = experiments_for(number, runs, seeds)
+        wanted = [as_written(settings, runs[0].params) for settings in experiments_for(number, runs, seeds)]
         if wanted:
             queue(wanted)
             run_queue(jobs)
@@ -165,21 +167,28 @@ def _runs(entry: Mapping[str, Any]) -> list[Run]:
         return []
     found = []
     for revision in entry["revs"][:1]:
-        shown = subprocess.run(["git", "show", f"{revision['rev']}:{PARAMS_FILE}"], capture_output=True, text=True)
-        if shown.returncode == 0:
-            params = YAML(typ="safe", pure=True).load(shown.stdout)
-            metrics = (revision.get("data") or {}).get("metrics") or {}
-            values = {_metric_name(path): item.get("data") or {} for path, item in metrics.items()}
-            found.append(Run(entry["name"] or revision["rev"][:7], params, values, pending=state != "success"))
+        name = entry["name"] or revision["rev"][:7]
+        params, lock = _file_at(revision["rev"], str(PARAMS_FILE)), _file_at(revision["rev"], "dvc.lock")
+        run = recorded_run(name, params, lock, _cache(), pending=state != "success")
+        found += [run] if run is not None else []
     return found
 
 
-def _metric_name(path: str) -> str:
-    return str(Path(path).relative_to("metrics").with_suffix("")) if path.startswith("metrics/") else path
+def _file_at(revision: str, name: str) -> str:
+    """A file's text at a git revision; empty where it has none."""
+    shown = subprocess.run(["git", "show", f"{revision}:{name}"], capture_output=True, text=True)
+    return shown.stdout if shown.returncode == 0 else ""
+
+
+@cache
+def _cache() -> Path:
+    """DVC's cache, wherever it is configured to be."""
+    shown = subprocess.run([*dvc_command(), "cache", "dir"], capture_output=True, text=True, env=child_environment())
+    return Path(shown.stdout.strip() or ".dvc/cache")
 
 
 def override(value: Any) -> str:
-    """A value in the grammar of `dvc exp run --set-param`, where a bare `ACHU->CH` is an error."""
+    """A value in the grammar of `dvc exp run --set-param`, where a bare `A:B` is an error."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, str):

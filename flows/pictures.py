@@ -23,7 +23,7 @@ SHOWN = 0.2  # the score from which a keypoint of a pose is drawn; a labelled on
 
 def show(stage: str, item: str | None, progress: Progress) -> None:
     """Send the pictures that there are of a stage's results: curves of a training, people with their keypoints."""
-    curves = layout.curves(stage, item)
+    curves = layout.curves(stage, item or "")
     try:
         if curves.is_file():
             progress.image("curves", curves_png(pd.read_csv(curves)), "Loss, and AP on the validation set, by epoch")

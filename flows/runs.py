@@ -24,7 +24,7 @@ from flows.spread import SpreadingProgress
 from flows.tracking import create_run
 from flows.view import PrefectProgress
 from pipeline.progress import Progress
-from pipeline.settings.params import Spread
+from pipeline.settings import Spread
 
 Figures = dict[str, Any]
 Work = Callable[[Progress], Figures]

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 from pipeline.layout import STATE
 from pipeline.progress import Progress
 from pipeline.records.artefacts import written
-from pipeline.settings.params import Spread
+from pipeline.settings import Spread
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -24,7 +24,7 @@ import torch
 from flows.spread import dask_client, in_workspace, on_client
 from pipeline.learning.ensemble import FuseShard
 from pipeline.learning.shards import forget, shards_of
-from pipeline.settings.params import Params, Spread, load_params
+from pipeline.settings import Params, Spread, load_params
 from pipeline.steps.pseudo_label import labelling
 
 _WORK = "bench/spread"

@@ -15,8 +15,12 @@ import pipeline.steps
 from flows import durations, lifetime, server
 from flows.notices import say_once
 from flows.spread import SpreadingProgress
+from pipeline import layout
 from pipeline.progress import Progress, Silence
-from pipeline.settings.params import Params, load_params, unused_settings
+from pipeline.records.artefacts import file_hash, write_json
+from pipeline.settings import Params, load_params, recipe, warnings
+from pipeline.settings.leftovers import drop_notes
+from pipeline.settings.recipe import items_of
 
 Figures = dict[str, Any]
 
@@ -34,12 +38,12 @@ def run_stage(name: str, item: str | None = None) -> Figures:
     lifetime.watch()
     first = os.environ.get("RANK", "0") == "0"  # of those that torchrun has started; it alone is seen
     params = load_params()
-    for warning in unused_settings(params) if first else ():
+    for warning in warnings(params) if first else ():
         say_once(f"warning: params.yaml: {warning}")
-    if name not in stage_names():
-        raise ValueError(f"stage {name!r}: there is none of that name; allowed: {', '.join(stage_names())}")
+    check_item(params, name, item)
     if not first:
         return _work(name, item, params, Silence())
+    drop_notes(params)
     address = server.connect()
     started = time.monotonic()
     try:
@@ -58,13 +62,38 @@ def label(name: str, item: str | None) -> str:
     return f"{name}@{item}" if item else name
 
 
+def check_item(params: Params, name: str, item: str | None) -> None:
+    """ValueError unless there is such a stage, and the params make this item of it."""
+    if name not in stage_names():
+        raise ValueError(f"stage {name!r}: there is none of that name; allowed: {', '.join(stage_names())}")
+    items = items_of(params).get(name)
+    if items is None and item is not None and name in recipe.SINGLE:
+        raise ValueError(f"stage {name!r} has no items; leave {item!r} out")
+    if items is not None and item not in items:
+        allowed = ", ".join(items) or "none, for params.yaml leaves this stage out"
+        what = "works item by item, name one" if item is None else f"has no item {item!r}"
+        raise ValueError(f"stage {name!r} {what}; allowed: {allowed}")
+
+
 def _work(name: str, item: str | None, params: Params, progress: Progress) -> Figures:
     step = importlib.import_module(f"pipeline.steps.{name}")
     return dict(step.run(params, progress, item))
 
 
+def _work_and_note(name: str, item: str | None, params: Params, progress: Progress) -> Figures:
+    """Run the step, write its headline figures, and leave a note of what the item made for the stages that join it."""
+    figures = _work(name, item, params, progress)
+    if name in recipe.STAGES and name not in layout.WITHOUT_METRICS:
+        numbers = {key: value for key, value in figures.items() if value is None or value == value}
+        write_json(layout.metrics(name, item), numbers)
+    if name in recipe.STAGES and item is not None and name not in layout.WITHOUT_NOTE:
+        made = layout.results_of(name, item)
+        write_json(layout.note(name, item), {str(path): file_hash(path) for path in made})
+    return figures
+
+
 def _run(name: str, item: str | None, params: Params, address: str | None) -> Figures:
-    work = partial(_work, name, item, params)
+    work = partial(_work_and_note, name, item, params)
     if address is None:
         say_once(server.absence())
         return work(SpreadingProgress(params.spread))

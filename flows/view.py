@@ -21,7 +21,7 @@ from flows.courier import Courier
 from flows.durations import in_words
 from flows.spread import SpreadingProgress
 from flows.tracking import cached_run
-from pipeline.settings.params import Spread
+from pipeline.settings import Spread
 
 PICTURE_LIMIT = 400_000  # bytes; the server refuses events of some megabytes
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.settings.params import Params
+from pipeline.settings import Params
 
 ROOT = Path(__file__).parent.parent
 ROOMS = {
@@ -99,5 +99,5 @@ def test_stage_module_and_section_share_one_name() -> None:
 def test_dependencies_in_dvc_yaml_exist() -> None:
     for stage, definition in STAGES.items():
         for dep in definition.get("do", definition)["deps"]:
-            if dep.split("/")[0] in ROOMS:
+            if dep.split("/")[0] in ROOMS and "$" not in dep:
                 assert (ROOT / dep).exists(), f"dvc.yaml: {stage} depends on {dep}, which does not exist"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pipeline.benchmarks.coco_sized import write_annotations
 from pipeline.records.tables import TableInfo, read_table, write_table
-from pipeline.settings.params import Source
+from pipeline.settings import Source
 from pipeline.sources import read_records
 from pipeline.sources.assemble import assemble
 from pipeline.sources.image_files import Found

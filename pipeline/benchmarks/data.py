@@ -34,7 +34,7 @@ from pipeline.benchmarks.annotations import Figure, annotation_figures
 from pipeline.benchmarks.coco_sized import TRAINING_ROWS, training_table
 from pipeline.learning.data import CropStore, packed, training_batches
 from pipeline.records.tables import TableInfo, labelled_people, read_table, table_info, to_numpy, write_table
-from pipeline.settings.params import Augmentation, Source, load_params
+from pipeline.settings import Augmentation, Source, load_params
 from pipeline.sources import read_records
 from pipeline.sources.assemble import Tables, assemble
 from pipeline.sources.image_files import FileCheck, Found

@@ -20,7 +20,7 @@ from pipeline.evaluation.people import Poses, Truth
 from pipeline.learning.devices import autocast
 from pipeline.learning.inference import Prediction, keypoints_of, ready
 from pipeline.records.keypoints import KeypointSet
-from pipeline.settings.params import Compute, Postprocessing
+from pipeline.settings import Compute, Postprocessing
 from postproc.codec import encode
 from postproc.coordinates import crop_transforms
 from postproc.poses import oks_nms, rescore, soft_nms

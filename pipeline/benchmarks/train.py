@@ -40,7 +40,7 @@ from pipeline.benchmarks.networks import KEYPOINTS, PAPER_NETWORKS, size_of
 from pipeline.learning.data import Batch, training_batches
 from pipeline.learning.devices import autocast, normalise, pick_device
 from pipeline.learning.training.optimisation import make_optimizer
-from pipeline.settings.params import PARAMS_FILE, Compute, Optimizer, Synthesize, load_params
+from pipeline.settings import PARAMS_FILE, Compute, Optimizer, Synthesize, load_params
 from pipeline.synthesis import write_data_set
 from postproc.codec import encode
 

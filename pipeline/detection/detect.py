@@ -16,9 +16,10 @@ import torch
 from model.detector import PERSON, PersonDetector, load_detector
 from pipeline import layout
 from pipeline.learning.devices import autocast, one_thread, pick_device
-from pipeline.records.artefacts import source_hash, written
+from pipeline.records.artefacts import written
+from pipeline.records.code import code_hash
 from pipeline.records.images import ImageReader
-from pipeline.settings.params import Compute
+from pipeline.settings import Compute
 
 
 @torch.inference_mode()
@@ -85,7 +86,7 @@ class DetectShard:
             self.score_threshold,
             self.nms_threshold,
             self.compute.precision,
-            source_hash("model", "pipeline.detection", "pipeline.records.images"),
+            code_hash(__name__),
             states,
         ]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:20]

@@ -21,9 +21,9 @@ from pipeline.learning.devices import pick_device
 from pipeline.learning.training import distributed
 from pipeline.learning.training.state import RunState, fingerprint, train_once
 from pipeline.progress import Progress
-from pipeline.records.artefacts import provenance, read_json, source_hash, write_json, written
+from pipeline.records.artefacts import provenance, read_json, write_json, written
 from pipeline.records.tables import read_table, table_info
-from pipeline.settings.params import Compute, DetectorTraining
+from pipeline.settings import Compute, DetectorTraining
 
 STAGE = "train_detector"
 _VALIDATION_SCORE, _VALIDATION_NMS = 0.05, 0.5  # torchvision's; AP changes little below
@@ -31,8 +31,9 @@ _VALIDATION_SCORE, _VALIDATION_NMS = 0.05, 0.5  # torchvision's; AP changes litt
 
 @dataclass(frozen=True)
 class DetectorJob:
-    """Train on source `labelled`, measure on source `validation`."""
+    """Train detector `item` on source `labelled`, measure it on source `validation`."""
 
+    item: str
     training: DetectorTraining
     compute: Compute
     labelled: str
@@ -61,10 +62,9 @@ class DetectorJob:
 def run_job(job: DetectorJob, progress: Progress) -> dict[str, Any]:
     """Train (or find the finished run of the same fingerprint), write the detector's folder, curves and figures."""
     distributed.check_world(job.compute.processes)
-    settings = job.settings() | {"code": source_hash("pipeline.detection")}
-    state = RunState(STAGE, fingerprint(settings, job.inputs()))
-    train_once(state, STAGE, _train, job, job.compute.processes, progress)
-    return _publish(state) if distributed.rank() == 0 else {}
+    state = RunState(STAGE, fingerprint(job.settings(), job.inputs(), __name__))
+    train_once(state, f"{STAGE} {job.item}", _train, job, job.compute.processes, progress)
+    return _publish(job, state) if distributed.rank() == 0 else {}
 
 
 def _train(job: DetectorJob, state: RunState, progress: Progress) -> None:
@@ -75,7 +75,7 @@ def _train(job: DetectorJob, state: RunState, progress: Progress) -> None:
         with progress.task("load"):
             data = read_annotated(job.labelled, job.training.model.masks)
             torch.manual_seed(job.training.seed)
-            detector = build_detector(DetectorSpec(**job.training.model.model_dump()))
+            detector = build_detector(DetectorSpec(**job.training.model.model_dump(exclude={"architecture"})))
 
         def validated(candidate: PersonDetector) -> dict[str, float]:
             return validation_figures(candidate, job.validation, job.compute, device, progress)
@@ -121,14 +121,14 @@ def _finish(job: DetectorJob, state: RunState, detector: PersonDetector, curves:
     state.prune()
 
 
-def _publish(state: RunState) -> dict[str, Any]:
+def _publish(job: DetectorJob, state: RunState) -> dict[str, Any]:
     """Copy the finished run to where DVC expects it."""
-    with written(layout.DETECTOR) as temporary:
+    with written(layout.detector(job.item)) as temporary:
         temporary.mkdir(parents=True)
         for name in ("model.safetensors", "card.json"):
             shutil.copyfile(state.final / name, temporary / name)
-    with written(layout.curves(STAGE)) as temporary:
+    with written(layout.curves(STAGE, job.item)) as temporary:
         shutil.copyfile(state.final / "curves.csv", temporary)
     figures: dict[str, Any] = read_json(state.final / "figures.json")
-    write_json(layout.metrics(STAGE), figures)
+    write_json(layout.figures(STAGE, job.item), figures)
     return figures

@@ -21,7 +21,7 @@ from pipeline.learning.training.optimisation import learning_rate, make_optimize
 from pipeline.learning.training.state import RunState
 from pipeline.progress import Progress
 from pipeline.records.artefacts import write_json
-from pipeline.settings.params import Compute, DetectorTraining
+from pipeline.settings import Compute, DetectorTraining
 
 CHECKPOINT_SECONDS = 30.0
 DIVERGED = 1e3  # the five losses together are a few units at the start of training

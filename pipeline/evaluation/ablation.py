@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.settings.params import Postprocessing, Refinement
+from pipeline.settings import Postprocessing, Refinement
 
 OWN_SETTINGS = "params.yaml"
 

@@ -19,7 +19,7 @@ from pipeline.progress import Progress
 from pipeline.records.artefacts import provenance
 from pipeline.records.keypoints import KeypointSet, load_keypoint_set
 from pipeline.records.tables import to_numpy, write_table
-from pipeline.settings.params import Params
+from pipeline.settings import Params
 
 Finder = Callable[[EvaluationSet, str], Decoded]
 """Finds the keypoints of a set's boxes; the text says which these are."""
@@ -57,9 +57,9 @@ def evaluate_all(
 def headline(figures: dict[str, Any]) -> dict[str, float]:
     """The few figures to look at first, by set and kind of boxes."""
     return {
-        f"{row['set']}, {row['boxes']} boxes: {name}": row[name]
+        f"{row['set']}.{row['boxes']}.{name}": row[name]
         for row in _rows(figures)
-        for name in ("AP", *OWN_FIGURES, "PCK")
+        for name in ("AP", "AR", *OWN_FIGURES, "PCK")
         if name in row
     }
 

@@ -15,7 +15,7 @@ from pipeline.learning.inference import keypoints_of, predict
 from pipeline.progress import Progress
 from pipeline.records.keypoints import KeypointSet
 from pipeline.records.tables import TableInfo, table_from, table_info, to_numpy
-from pipeline.settings.params import Compute, Decoding, Postprocessing
+from pipeline.settings import Compute, Decoding, Postprocessing
 from postproc.coordinates import crop_transforms
 from postproc.poses import oks_nms, rescore, soft_nms
 
@@ -110,7 +110,7 @@ def poses_of(
         "score": scores[rows].astype(np.float32),
         "model": [model] * len(rows),
     }
-    info = TableInfo(keypoints.name, table_info(people).image_roots, made_by)
+    info = TableInfo(keypoints, table_info(people).image_roots, made_by)
     return table_from("poses", columns, info), rows
 
 

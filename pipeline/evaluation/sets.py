@@ -23,7 +23,7 @@ from pipeline.learning.inference import ready
 from pipeline.records.artefacts import file_hash
 from pipeline.records.keypoints import KeypointSet, load_keypoint_set
 from pipeline.records.tables import keypoint_set, read_table, to_numpy
-from pipeline.settings.params import Params
+from pipeline.settings import Params
 
 
 @dataclass(frozen=True)

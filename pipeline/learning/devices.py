@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from model.network import PoseNetwork
-from pipeline.settings.params import Compute
+from pipeline.settings import Compute
 
 _TYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -17,9 +17,10 @@ from model.network import PoseNetwork
 from pipeline.learning.devices import pick_device
 from pipeline.learning.inference import Prediction, flip_shift, predict, ready
 from pipeline.learning.shards import joined, kept
-from pipeline.records.artefacts import file_hash, source_hash
+from pipeline.records.artefacts import file_hash
+from pipeline.records.code import code_hash
 from pipeline.records.keypoints import KeypointSet
-from pipeline.settings.params import Compute, Decoding
+from pipeline.settings import Compute, Decoding
 from postproc.codec import average_heatmaps, decode
 from postproc.coordinates import heatmap_to_image
 from postproc.heatmaps import GAUSSIAN, align_flipped
@@ -97,9 +98,7 @@ class FuseShard:
     def __call__(self, rows: tuple[int, int]) -> Path:
         """The file of this shard: `points`, `scores` and `spread` of `FusedPoses`, row by row."""
         people, members = self.people.slice(rows[0], rows[1] - rows[0]), self.members
-        code = source_hash(
-            "model", "postproc", "pipeline.learning.data", "pipeline.learning.ensemble", "pipeline.learning.inference"
-        )
+        code = code_hash(__name__)
         decoding = {name: getattr(self.settings, name) for name in Decoding.model_fields}
         settings = [[m.identity for m in members], decoding, self.batch_size, self.compute.precision, code]
         return kept(self.work, people, settings, lambda: self._find(members, people))

@@ -15,7 +15,7 @@ from pipeline.learning.data import inference_batches
 from pipeline.learning.devices import autocast, normalise
 from pipeline.progress import Progress
 from pipeline.records.keypoints import KeypointSet
-from pipeline.settings.params import Compute, Decoding
+from pipeline.settings import Compute, Decoding
 from postproc.codec import decode
 from postproc.coordinates import exact_flip_shift, heatmap_to_image
 from postproc.heatmaps import GAUSSIAN

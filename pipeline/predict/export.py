@@ -36,7 +36,7 @@ def export_model(folder: str | Path, output: str | Path | None = None, heatmaps:
     """Write a model as ONNX, once onnxruntime gives what torch gives.
 
     Args:
-        folder: a trained model's, such as models/final/ACHU->CH, or its model.safetensors.
+        folder: a trained model's, such as models/final/ACHU-CH, or its model.safetensors.
         output: the file to write; None: exports/<name of the folder>.onnx.
         heatmaps: leave the post-processing out; heatmaps instead of coordinates and scores.
 

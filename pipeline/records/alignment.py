@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.records.keypoints import load_keypoint_set
+from pipeline.records.keypoints import KeypointSet
 from pipeline.records.tables import TableInfo, keypoint_set, table_from, table_info, to_numpy
 
 
-def align(table: pa.Table, target: str, made_by: Mapping[str, Any]) -> pa.Table:
-    """An `instances` table in the keypoint set `target`: what both sets have moves over, by name (section 4.3).
+def align(table: pa.Table, target: KeypointSet, made_by: Mapping[str, Any]) -> pa.Table:
+    """An `instances` table in another keypoint set: what both sets have moves over, by name (section 4.3).
 
     Supervised are the keypoints that both sets have and the row supervised; a keypoint that the row's set lacks is
     unlabelled and unsupervised. ValueError when the sets share no keypoint.
     """
-    own, other = keypoint_set(table), load_keypoint_set(target)
+    own, other = keypoint_set(table), target
     positions = own.positions_in(other)
     if not positions:
         raise ValueError(
-            f"keypoint sets '{own.name}' and '{target}' share no name: {', '.join(own.names)} against "
+            f"keypoint sets '{own.name}' and '{other.name}' share no name: {', '.join(own.names)} against "
             f"{', '.join(other.names)}"
         )
     there, here = list(positions.values()), list(positions)

@@ -10,7 +10,6 @@ import subprocess
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -64,20 +63,6 @@ def file_hash(path: str | Path) -> str:
 def provenance(settings: Any, inputs: Iterable[str | Path]) -> dict[str, Any]:
     """What made an artefact: the settings, and the hash of every input."""
     return {"settings": settings, "inputs": {str(path): file_hash(path) for path in inputs}}
-
-
-@cache
-def source_hash(*packages: str) -> str:
-    """Hash of the Python sources of first-party packages (`model`, `pipeline.learning`), for resume fingerprints."""
-    root = Path(__file__).resolve().parents[2]
-    digest = hashlib.sha256()
-    for package in sorted(packages):
-        base = root / package.replace(".", "/")
-        files = sorted(base.rglob("*.py")) if base.is_dir() else [base.with_suffix(".py")]
-        for file in files:
-            digest.update(str(file.relative_to(root)).encode())
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def revision() -> str:

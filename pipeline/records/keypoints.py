@@ -17,8 +17,9 @@ BUILT_IN = Path(__file__).parents[1] / "keypoint_sets"
 class KeypointSet:
     """The keypoints of a data set, in the order its annotations list them.
 
-    `sigmas` are COCO's per-keypoint OKS constants (None: no OKS can be computed, only PCK); `flip_pairs` and `limbs`
-    are pairs of names; `upper_body` names the half that half-body augmentation may keep.
+    `name` is what it was asked for by: a name in `pipeline/keypoint_sets`, or a path. `sigmas` are COCO's per-keypoint
+    OKS constants (None: no OKS can be computed, only PCK); `flip_pairs` and `limbs` are pairs of names; `upper_body`
+    names the half that half-body augmentation may keep.
     """
 
     name: str
@@ -30,6 +31,12 @@ class KeypointSet:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as JSON values, as `keypoint_set_from` reads it."""
+        pairs = {key: [list(pair) for pair in getattr(self, key)] for key in ("flip_pairs", "limbs")}
+        sigmas = None if self.sigmas is None else list(self.sigmas)
+        return {"names": list(self.names), "sigmas": sigmas, "upper_body": list(self.upper_body), **pairs}
 
     def index(self, name: str) -> int:
         """Position of a keypoint; ValueError names the ones there are."""
@@ -61,27 +68,42 @@ class KeypointSet:
         return {i: other.names.index(name) for i, name in enumerate(self.names) if name in other.names}
 
 
-@cache
 def load_keypoint_set(name_or_path: str) -> KeypointSet:
-    """Read a built-in set by name (`coco`, `aic`, ...) or anybody's own YAML file; ValueError names file and key."""
-    built_in = BUILT_IN / f"{name_or_path}.yaml"
-    path = built_in if built_in.is_file() else Path(name_or_path)
+    """Read a set by its name in `pipeline/keypoint_sets` (`coco`, `aic`, ...), or anybody's own YAML file by its path.
+
+    A name may be a path from that folder, without the ending: `../../my/set`. ValueError names the file and the key.
+    """
+    path = keypoint_file(name_or_path)
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in BUILT_IN.glob("*.yaml")))
         raise ValueError(f"keypoint set '{name_or_path}': neither a built-in set ({known}) nor a YAML file")
+    return _read(name_or_path, path, path.stat().st_mtime_ns)
+
+
+def keypoint_file(name_or_path: str) -> Path:
+    """The YAML file of a set: a path that ends in .yaml or .yml, else a name in `pipeline/keypoint_sets`."""
+    if name_or_path.endswith((".yaml", ".yml")):
+        return Path(name_or_path)
+    return BUILT_IN / f"{name_or_path}.yaml"
+
+
+@cache
+def _read(name: str, path: Path, modified: int) -> KeypointSet:
+    """A set, read once for each state of its file."""
     try:
-        raw = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not valid YAML: {error}") from error
-    return _validated(path, raw)
+    return keypoint_set_from(raw, name, path)
 
 
-def _validated(path: Path, raw: Any) -> KeypointSet:
+def keypoint_set_from(raw: Any, asked_for: str, path: str | Path) -> KeypointSet:
+    """A set from the content of its file; `path` names the file in errors."""
     if not isinstance(raw, dict):
         raise ValueError(f"{path}: expected a mapping with names, flip_pairs, limbs and sigmas")
     allowed = {"names", "flip_pairs", "limbs", "sigmas", "upper_body"}
     if unknown := set(raw) - allowed:
-        raise ValueError(f"{path}: unknown key {sorted(unknown)[0]!r}; allowed: {', '.join(sorted(allowed))}")
+        raise ValueError(f"{path}: unknown key {sorted(unknown, key=str)[0]!r}; allowed: {', '.join(sorted(allowed))}")
     names = _strings(path, "names", raw.get("names"))
     if not names or len(set(names)) != len(names):
         raise ValueError(f"{path}: names: expected at least one name, each once, got {list(names)}")
@@ -104,16 +126,16 @@ def _validated(path: Path, raw: Any) -> KeypointSet:
                 )
         sigmas = tuple(float(sigma) for sigma in sigmas)
     limbs = _pairs(path, "limbs", raw.get("limbs", []), names)
-    return KeypointSet(path.stem, names, pairs, limbs, sigmas, upper)
+    return KeypointSet(asked_for, names, pairs, limbs, sigmas, upper)
 
 
-def _strings(path: Path, key: str, value: Any) -> tuple[str, ...]:
+def _strings(path: str | Path, key: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ValueError(f"{path}: {key}: expected a list of names, got {value!r}")
     return tuple(value)
 
 
-def _pairs(path: Path, key: str, value: Any, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+def _pairs(path: str | Path, key: str, value: Any, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, list):
         raise ValueError(f"{path}: {key}: expected a list of pairs of names, got {value!r}")
     pairs = []

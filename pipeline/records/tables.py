@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.records.artefacts import written
-from pipeline.records.keypoints import KeypointSet, load_keypoint_set
+from pipeline.records.keypoints import KeypointSet, keypoint_set_from, load_keypoint_set
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: the whole keypoint set stands in the metadata
 KINDS = ("labelled", "pseudo", "hard_negative")
 _KEY = b"ccm"
 _ROWS = 65_536  # of a row group
@@ -31,11 +31,24 @@ _BOX = pa.list_(pa.float32(), 4)
 
 @dataclass(frozen=True)
 class TableInfo:
-    """A table file's metadata. `image_roots` maps each source to the folder its file names are relative to."""
+    """A table file's metadata.
 
-    keypoints: str
+    `keypoints` is the table's keypoint set, or the name of one, which is then read; the file holds all of it, so that a
+    table means the same wherever and whenever it is read. `image_roots` maps each source to the folder that its file
+    names are relative to.
+    """
+
+    keypoints: KeypointSet | str
     image_roots: Mapping[str, str]
     made_by: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keypoints", self.keypoint_set)
+
+    @property
+    def keypoint_set(self) -> KeypointSet:
+        """The set itself."""
+        return load_keypoint_set(self.keypoints) if isinstance(self.keypoints, str) else self.keypoints
 
 
 def schema(table: str, keypoints: int) -> pa.Schema:
@@ -96,7 +109,7 @@ def table_from(name: str, columns: Mapping[str, Any], info: TableInfo) -> pa.Tab
     Absent nullable columns become null; no columns at all give an empty table.
     ValueError names a column that is missing, unknown or of another length.
     """
-    target = schema(name, len(load_keypoint_set(info.keypoints)))
+    target = schema(name, len(info.keypoint_set))
     if unknown := set(columns) - set(target.names):
         raise ValueError(f"table {name}: unknown column '{sorted(unknown)[0]}'; it has {', '.join(target.names)}")
     rows = len(next(iter(columns.values()))) if columns else 0
@@ -133,7 +146,8 @@ def _metadata(name: str, info: TableInfo) -> dict[bytes, bytes]:
     content = {
         "table": name,
         "version": SCHEMA_VERSION,
-        "keypoints": info.keypoints,
+        "keypoints": info.keypoint_set.name,
+        "keypoint_set": info.keypoint_set.as_dict(),
         "image_roots": dict(info.image_roots),
         "made_by": dict(info.made_by),
     }
@@ -166,7 +180,7 @@ def read_table(path: str | Path, name: str, columns: Sequence[str] | None = None
         raise ValueError(
             f"{path}: schema version {content['version']}, this code reads {SCHEMA_VERSION}; rerun the stage"
         )
-    expected = schema(name, len(load_keypoint_set(content["keypoints"])))
+    expected = schema(name, len(_set_of(content, path)))
     for column in expected:
         if columns is not None and column.name not in columns:
             continue
@@ -234,12 +248,16 @@ def _refuse(path: Path, column: str, bad: Any, values: np.ndarray, allowed: str,
 def table_info(table: pa.Table) -> TableInfo:
     """The metadata of a table that was read or made here."""
     content = _content(Path("table"), table)
-    return TableInfo(content["keypoints"], content["image_roots"], content["made_by"])
+    return TableInfo(_set_of(content, "table"), content["image_roots"], content["made_by"])
 
 
 def keypoint_set(table: pa.Table) -> KeypointSet:
-    """The keypoint set of a table."""
-    return load_keypoint_set(table_info(table).keypoints)
+    """The keypoint set of a table, as it was when the table was made."""
+    return table_info(table).keypoint_set
+
+
+def _set_of(content: dict[str, Any], path: str | Path) -> KeypointSet:
+    return keypoint_set_from(content["keypoint_set"], content["keypoints"], path)
 
 
 def to_numpy(table: pa.Table, column: str) -> np.ndarray:
@@ -272,8 +290,9 @@ def _flat(lists: pa.FixedSizeListArray) -> np.ndarray:
 def concatenate(tables: Sequence[pa.Table], made_by: Mapping[str, Any]) -> pa.Table:
     """Join tables of one keypoint set into one; ValueError when the sets differ or a source has two image roots."""
     infos = [table_info(table) for table in tables]
-    if len({info.keypoints for info in infos}) != 1:
-        raise ValueError(f"tables of different keypoint sets cannot be joined: {[info.keypoints for info in infos]}")
+    if any(info.keypoint_set.names != infos[0].keypoint_set.names for info in infos):
+        names = [info.keypoint_set.name for info in infos]
+        raise ValueError(f"tables of different keypoint sets cannot be joined: {names}")
     roots: dict[str, str] = {}
     for info in infos:
         for source, root in info.image_roots.items():
@@ -284,7 +303,7 @@ def concatenate(tables: Sequence[pa.Table], made_by: Mapping[str, Any]) -> pa.Ta
     ).unify_dictionaries()
     name = _content(Path("table"), tables[0])["table"]
     return joined.combine_chunks().replace_schema_metadata(
-        _metadata(name, TableInfo(infos[0].keypoints, roots, made_by))
+        _metadata(name, TableInfo(infos[0].keypoint_set, roots, made_by))
     )
 
 

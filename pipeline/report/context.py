@@ -18,7 +18,7 @@ from pipeline.records.keypoints import KeypointSet, load_keypoint_set
 from pipeline.records.tables import read_table, table_info
 from pipeline.report.blocks import MissingArtefact
 from pipeline.report.paper_tables import Run, workspace_run
-from pipeline.settings.params import Params
+from pipeline.settings import Params
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Context:
 
     def metrics(self, stage: str, item: str | None = None) -> dict[str, Any]:
         """A stage's figures; `MissingArtefact` when it has not run."""
-        path = layout.metrics(stage, item)
+        path = layout.figures(stage, item)
         self.need(path, f"{stage}@{item}" if item else stage)
         found: dict[str, Any] = read_json(path)
         return found
@@ -54,10 +54,10 @@ class Context:
         self.need(path, stage)
         return read_table(path, name)
 
-    def curves(self, stage: str, item: str | None = None) -> pd.DataFrame:
+    def curves(self, stage: str, item: str) -> pd.DataFrame:
         """A training stage's curves."""
         path = layout.curves(stage, item)
-        self.need(path, f"{stage}@{item}" if item else stage)
+        self.need(path, f"{stage}@{item}")
         return pd.read_csv(path)
 
     def need(self, path: Path, stage: str) -> None:

@@ -20,6 +20,7 @@ from pipeline.records.tables import keypoint_set, to_numpy
 from pipeline.report.blocks import Block, Fold, Gallery, Note, Picture, Section
 from pipeline.report.context import Context
 from pipeline.report.drawing import Skeleton, data_uri, draw_skeleton
+from pipeline.settings import arrow
 from postproc.codec import decode
 from postproc.coordinates import apply
 
@@ -34,8 +35,8 @@ def features(context: Context) -> Section:
     strategy, source = context.strategies[-1], context.params.data.validation
     context.need(layout.final(strategy), f"fine_tune@{strategy}")
     introduction = (
-        f"Mean activation of each part of {strategy}'s context mixers, laid over the crop: the dilated branches (HDC), "
-        "the first term of Eq 4 (HDC x SE) and the mixer's output (Deconv), level by level."
+        f"Mean activation of each part of {arrow(strategy)}'s context mixers, laid over the crop: the dilated branches "
+        "(HDC), the first term of Eq 4 (HDC x SE) and the mixer's output (Deconv), level by level."
     )
     model = load_model(context.params, strategy)
     if model.network.spec.architecture != "ccm":

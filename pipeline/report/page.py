@@ -18,7 +18,7 @@ from pipeline.report.people import predictions, worst_errors
 from pipeline.report.provenance import paper_tables, provenance, stage_graph
 from pipeline.report.results import results
 from pipeline.report.training import data, training
-from pipeline.settings.params import Params
+from pipeline.settings import Params
 
 HERE = Path(__file__).parent
 SECTIONS: dict[str, tuple[str, Callable[[Context], Section]]] = {

@@ -14,6 +14,7 @@ from pipeline.records.tables import keypoint_set, to_numpy
 from pipeline.report.blocks import Block, Gallery, Note, Picture, Section
 from pipeline.report.context import Context, image_path, short
 from pipeline.report.drawing import Scene, Skeleton, around, picture
+from pipeline.settings import arrow
 
 SHOWN_SCORE = 0.2  # poses below it are not drawn among the samples
 
@@ -27,7 +28,7 @@ def predictions(context: Context) -> Section:
         poses = context.table(path, "poses", f"evaluate@{strategy}")
         images = list(dict.fromkeys(poses["image_id"].to_pylist()))
         pictures = [_sample(context, poses, images[i]) for i in context.chosen(len(images))]
-        caption = f"{source}: {strategy} on {boxes.replace('_', '-')} boxes, poses with score ≥ {SHOWN_SCORE:g}"
+        caption = f"{source}: {arrow(strategy)} on {boxes.replace('_', '-')} boxes, poses with score ≥ {SHOWN_SCORE:g}"
         blocks.append(Gallery(pictures, caption) if pictures else Note(f"{source}: no poses were found."))
     return Section(
         "predictions",
@@ -58,8 +59,8 @@ def worst_errors(context: Context) -> Section:
     images = context.table(layout.images(source), "images", f"ingest@{source}")
     truth = read_truth(images, instances, context.keypoints)
     introduction = (
-        f"{strategy} on {source}, {boxes.replace('_', '-')} boxes: the people found with the lowest OKS, and why each "
-        "keypoint is off. The annotation is drawn in white."
+        f"{arrow(strategy)} on {source}, {boxes.replace('_', '-')} boxes: the people found with the lowest OKS, "
+        "and why each keypoint is off. The annotation is drawn in white."
     )
     if truth.sigmas is None or truth.ignored.all():
         return Section("errors", "Worst errors", introduction, [Note(f"{source} has no annotations with sigmas.")])

@@ -16,7 +16,7 @@ from pipeline.report.context import Context
 from pipeline.report.paper_tables import compare
 from pipeline.report.paper_tables.published import NUMBERS
 from pipeline.report.stage_graph import draw, read_stages
-from pipeline.settings.params import PARAMS_FILE
+from pipeline.settings import PARAMS_FILE
 
 DVC_FILE, LOCK_FILE = Path("dvc.yaml"), Path("dvc.lock")
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pyarrow", "dvc", "prefect")
@@ -83,7 +83,13 @@ def _artefacts() -> Block:
             for out in entry.get("outs", [])
         ]
         return Table(["stage", "artefact", "md5", "bytes"], rows, "From dvc.lock", labels=3)
-    folders = [Path("data/sets"), Path("data/results"), layout.DETECTOR, layout.TEACHERS, Path("models/final")]
+    folders = [
+        Path("data/sets"),
+        Path("data/results"),
+        layout.MODELS / "detectors",
+        layout.TEACHERS,
+        Path("models/final"),
+    ]
     files = sorted(path for folder in folders if folder.exists() for path in folder.rglob("*") if path.is_file())
     rows = [[str(path), file_hash(path), f"{path.stat().st_size:,}"] for path in files]
     return Table(["artefact", "md5", "bytes"], rows, "No dvc.lock here: hashes of the files as they lie", labels=2)

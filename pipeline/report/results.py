@@ -14,6 +14,7 @@ from pipeline.report.blocks import Block, Card, Cards, Figure, Fold, MissingArte
 from pipeline.report.charts import bar_chart
 from pipeline.report.context import Context, count_text, percent, with_interval
 from pipeline.report.paper_tables.rows import boxes_text
+from pipeline.settings import arrow
 
 PLAIN = next(iter(ABLATION))  # the row without any technique
 OWN_HEADER = ("mean OKS", "AP of Eq 26-27")  # of `OWN_FIGURES`
@@ -76,7 +77,7 @@ def _own_poses(rows: list[tuple[str, str, str, dict[str, Any]]]) -> list[Block]:
         for name, view in VIEWS.items():
             part = figures if view is None else figures.get(view, {})
             if OWN_FIGURES[0] in part:
-                body.append([strategy, source, name, count_text(part["people"]), *_figures(part, OWN_FIGURES)])
+                body.append([arrow(strategy), source, name, count_text(part["people"]), *_figures(part, OWN_FIGURES)])
     caption = (
         "On ground-truth boxes each person has a pose of its own: the mean OKS (Eq 28), and AP as the paper's Eq 26 "
         "and 27 write it, the mean share of people above each OKS threshold, whatever the poses' scores"
@@ -86,7 +87,7 @@ def _own_poses(rows: list[tuple[str, str, str, dict[str, Any]]]) -> list[Block]:
 
 def _made_by(strategy: str, figures: dict[str, Any]) -> str:
     """The conditions that a model's figures share."""
-    return f"{strategy}: {figures['model']}; post-processing: {figures['postprocessing']}."
+    return f"{arrow(strategy)}: {figures['model']}; post-processing: {figures['postprocessing']}."
 
 
 def _stats(rows: list[tuple[str, str, str, dict[str, Any]]]) -> Table:
@@ -94,7 +95,7 @@ def _stats(rows: list[tuple[str, str, str, dict[str, Any]]]) -> Table:
     body = []
     for strategy, source, _, figures in rows:
         stats = _figures(figures, names)
-        body.append([strategy, source, boxes_text(figures["boxes"]), count_text(figures["people"]), *stats])
+        body.append([arrow(strategy), source, boxes_text(figures["boxes"]), count_text(figures["people"]), *stats])
     return Table(
         ["strategy", "set", "boxes", "people", *names],
         body,
@@ -113,7 +114,13 @@ def _differences(context: Context) -> list[Block]:
     if len(context.strategies) + len(context.params.evaluate_ensemble) < 2:
         return []
     body = [
-        [pair, source, BOXES[boxes], *_difference(found["AP"]), *_difference(found["AR"])]
+        [
+            " minus ".join(map(arrow, pair.split(" minus "))),
+            source,
+            BOXES[boxes],
+            *_difference(found["AP"]),
+            *_difference(found["AR"]),
+        ]
         for pair, sets in context.metrics("compare_strategies").items()
         for source, kinds in sets.items()
         for boxes, found in kinds.items()
@@ -140,7 +147,7 @@ def _visibility(rows: list[tuple[str, str, str, dict[str, Any]]]) -> list[Block]
         for view in ("visible", "occluded"):
             part = figures.get(view, {})
             if "AP" in part:
-                label = [strategy, source, BOXES[boxes], view]
+                label = [arrow(strategy), source, BOXES[boxes], view]
                 body.append([*label, count_text(part["people"]), *_figures(part, STATS)])
     if not body:
         return []
@@ -158,7 +165,7 @@ def _by_labelled(rows: list[tuple[str, str, str, dict[str, Any]]]) -> list[Block
             chart = bar_chart(
                 counts, {"AP": [100 * parts[c]["AP"] for c in counts]}, "AP", x_label="labelled keypoints of a person"
             )
-            caption = f"{strategy} on {source}, ground-truth boxes: AP by labelled keypoints (Table 14)"
+            caption = f"{arrow(strategy)} on {source}, ground-truth boxes: AP by labelled keypoints (Table 14)"
             body = [[c, count_text(parts[c]["people"]), *_figures(parts[c], ("AP", *OWN_FIGURES))] for c in counts]
             header = ["labelled keypoints", "people", "AP", *OWN_HEADER]
             blocks += [
@@ -173,7 +180,7 @@ def _overlap(rows: list[tuple[str, str, str, dict[str, Any]]]) -> list[Block]:
     for strategy, source, boxes, figures in rows:
         for name, part in figures.get("max_iou", {}).items():
             if "AP" in part:
-                label = [strategy, source, BOXES[boxes], name]
+                label = [arrow(strategy), source, BOXES[boxes], name]
                 body.append([*label, count_text(part["people"]), *_figures(part, STATS)])
     if not body:
         return []
@@ -199,8 +206,9 @@ def _techniques(context: Context) -> list[Block]:
                 gain = {"difference": row["AP"] - plain["AP"], **row.get("gain_interval", {}).get("AP", {})}
                 body.append([name, with_interval(row, "AP"), *_difference(gain)])
         caption = (
-            f"{strategy} ({about['model']}) on {about['set']}, {about['images']} images, {boxes_text(about['boxes'])}: "
-            f"every row of Tables 7 and 8 from one pass over the network, and its paired gain over plain {PLAIN}"
+            f"{arrow(strategy)} ({about['model']}) on {about['set']}, {about['images']} images, "
+            f"{boxes_text(about['boxes'])}: every row of Tables 7 and 8 from one pass over the network, and its paired "
+            f"gain over plain {PLAIN}"
         )
         blocks.append(Table(["technique", "AP", "gain", "beyond chance"], body, caption))
     return [Fold("Post-processing, technique by technique", blocks)]
@@ -213,7 +221,7 @@ def _errors(rows: list[tuple[str, str, str, dict[str, Any]]]) -> list[Block]:
     for strategy, source, boxes, errors in measured:
         total = sum(errors[reason] for reason in REASONS if reason != "unlabelled")
         if total:
-            labels.append(f"{strategy} {source}, {BOXES[boxes].split(' ')[0]}")
+            labels.append(f"{arrow(strategy)} {source}, {BOXES[boxes].split(' ')[0]}")
             for reason in shown:
                 series[reason].append(100 * errors[reason] / total)
     if not labels:

@@ -14,6 +14,7 @@ from pipeline.report.blocks import Block, Figure, Fold, Gallery, MissingArtefact
 from pipeline.report.charts import bar_chart, line_chart
 from pipeline.report.context import Context, count_text, image_path, short
 from pipeline.report.drawing import LEFT, RIGHT, Scene, around, picture
+from pipeline.settings import arrow
 
 VALIDATION = {
     False: "mean OKS and AP of Eq 26-27 on ground-truth boxes, decoded as training does it",
@@ -23,11 +24,12 @@ VALIDATION = {
 
 def training(context: Context) -> Section:
     """Loss and validation curves of every model."""
-    runs: list[tuple[str, str | None, str]] = [("train_detector", None, "Person detector")]
-    runs += [("train_teachers", name, f"Teacher {name}") for name in context.params.train_teachers.models]
+    detectors, teachers = context.params.train_detector.models, context.params.train_teachers.models
+    runs = [("train_detector", name, f"Person detector {name}") for name in detectors]
+    runs += [("train_teachers", name, f"Teacher {name}") for name in teachers]
     for strategy in context.strategies:
-        runs += [("train_joint", strategy, f"Training on Phi, {strategy}")]
-        runs += [("fine_tune", strategy, f"Fine-tuning on Theta, {strategy}")]
+        runs += [("train_joint", strategy, f"Training on Phi, {arrow(strategy)}")]
+        runs += [("fine_tune", strategy, f"Fine-tuning on Theta, {arrow(strategy)}")]
     blocks: list[Block] = []
     for stage, item, title in runs:
         try:
@@ -147,6 +149,6 @@ def _training_sets(context: Context) -> list[Block]:
                 f"{e['values']} {count_text(e['counts'])}" for e in sorted(sources, key=lambda e: e["values"])
             )
             per_kind = [count_text(counts.get(kind, 0)) for kind in ("labelled", "pseudo", "hard_negative")]
-            rows.append([strategy, name, words, count_text(table.num_rows), *per_kind])
+            rows.append([arrow(strategy), name, words, count_text(table.num_rows), *per_kind])
     header = ["strategy", "set", "rows by source", "rows", "labelled", "pseudo", "hard negative"]
     return [Table(header, rows, "Training sets: the concatenation of a strategy's letters (Eq 10)", labels=3)]

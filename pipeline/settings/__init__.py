@@ -1,1 +1,55 @@
-"""What params.yaml may say, the profiles it starts from, and edits of it by command."""
+"""What `params.yaml` may say, what it comes to, and edits of it by command."""
+
+from pipeline.settings.checks import unwatched, warnings
+from pipeline.settings.networks import (
+    Augmentation,
+    DetectorModel,
+    DetectorTraining,
+    KeypointModel,
+    Optimizer,
+    Training,
+)
+from pipeline.settings.params import Params, Teacher, arrow, parse_strategy
+from pipeline.settings.reading import PARAMS_FILE, load_params, parse_params
+from pipeline.settings.stages import (
+    AlignLabels,
+    Compute,
+    Decoding,
+    DetectPeople,
+    Ingest,
+    MineHardNegatives,
+    Postprocessing,
+    Refinement,
+    Source,
+    Spread,
+    Synthesize,
+)
+
+__all__ = [
+    "PARAMS_FILE",
+    "AlignLabels",
+    "Augmentation",
+    "Compute",
+    "Decoding",
+    "DetectPeople",
+    "DetectorModel",
+    "DetectorTraining",
+    "Ingest",
+    "KeypointModel",
+    "MineHardNegatives",
+    "Optimizer",
+    "Params",
+    "Postprocessing",
+    "Refinement",
+    "Source",
+    "Spread",
+    "Synthesize",
+    "Teacher",
+    "Training",
+    "arrow",
+    "load_params",
+    "parse_params",
+    "parse_strategy",
+    "unwatched",
+    "warnings",
+]

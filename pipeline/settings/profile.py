@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_origin
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import CommentMark
+from ruamel.yaml.tokens import CommentToken
 
 from pipeline.records.artefacts import written
-from pipeline.settings.params import PARAMS_FILE, parse_params
+from pipeline.settings.merging import ParamsFile, kind_at
+from pipeline.settings.reading import PARAMS_FILE, lines_of, load_yaml, parse_params, read_text
 
 PROFILES = Path(__file__).parents[1] / "profiles"
+BASE = "built-in"  # the profile that is written out in full; the others say what is different
 _ABSENT = object()
+_SCHEMA_LINE = "# yaml-language-server: $schema=params.schema.json"
 
 
 class Change(NamedTuple):
@@ -39,6 +46,35 @@ def profiles() -> dict[str, Path]:
     return {path.stem: path for path in sorted(PROFILES.glob("*.yaml"))}
 
 
+def about(name: str) -> str:
+    """What a profile is for: the first sentence of its header."""
+    text = profiles()[name].read_text()
+    header = " ".join(line[1:].strip() for line in text.splitlines() if line.startswith("#") and "$schema" not in line)
+    sentence = re.split(r"(?<=[.;]) ", header.partition(":")[2].strip())[0]
+    return sentence.rstrip(".;")
+
+
+def profile_text(name: str) -> str:
+    """A profile as `params.yaml` holds it: the built-in one, with what is different in this one, and both's comments.
+
+    Sections are merged key by key; a list is replaced, and of a mapping of names (networks, sources, ...) what the
+    profile names is kept. ValueError for an unknown or invalid profile.
+    """
+    known = profiles()
+    if name not in known:
+        raise ValueError(f"profile {name!r}: there is none of that name; allowed: {', '.join(known) or 'none yet'}")
+    text = known[name].read_text()
+    if name != BASE and not _is_complete(load_yaml(text, str(known[name]))):
+        text = _overlaid(known[BASE].read_text(), text)
+    parse_params(load_yaml(text, str(known[name])), str(known[name]))
+    return text
+
+
+def _is_complete(values: Any) -> bool:
+    """Whether a file stands alone: a copy of params.yaml that somebody saved as a profile."""
+    return isinstance(values, dict) and set(ParamsFile.model_fields) <= set(values)
+
+
 def changes(before: Any, after: Any, prefix: str = "") -> list[Change]:
     """Every leaf that differs between two nested mappings; a list is one leaf."""
     if isinstance(before, dict) and isinstance(after, dict) and (before or after):
@@ -56,9 +92,8 @@ def changes(before: Any, after: Any, prefix: str = "") -> list[Change]:
 
 def profile_changes(name: str, path: Path = PARAMS_FILE) -> list[Change]:
     """What switching `path` to a profile would change. ValueError for an unknown or invalid profile."""
-    text = _profile_text(name)
-    before = _load(path.read_text(), str(path)) if path.is_file() else {}
-    return changes(before, _load(text, name))
+    before = load_yaml(read_text(path), str(path)) if path.is_file() else {}
+    return changes(before, load_yaml(profile_text(name), name))
 
 
 def use_profile(name: str, path: Path = PARAMS_FILE, *, force: bool = False) -> None:
@@ -66,7 +101,7 @@ def use_profile(name: str, path: Path = PARAMS_FILE, *, force: bool = False) -> 
 
     ValueError when `path` holds edits that stand neither in git's last commit nor in a profile; `force` drops them.
     """
-    text = _profile_text(name)
+    text = profile_text(name)
     if not force and path.is_file() and not _kept_elsewhere(path):
         raise ValueError(
             f"{path}: has edits that are neither committed nor a saved profile, and switching would lose them. "
@@ -77,7 +112,7 @@ def use_profile(name: str, path: Path = PARAMS_FILE, *, force: bool = False) -> 
 
 
 def assign(settings: Sequence[str], path: Path = PARAMS_FILE) -> list[Change]:
-    """Set keys (`train_joint.training.epochs=3`) in `path`, keeping its comments, and return what changed.
+    """Set keys (`train_joint.epochs=3`) in `path`, keeping its comments, and return what changed.
 
     The result is validated as a whole before anything is written; ValueError names the setting or key that is wrong.
     """
@@ -86,7 +121,7 @@ def assign(settings: Sequence[str], path: Path = PARAMS_FILE) -> list[Change]:
         key, value = split_setting(setting)
         values[key] = parse_value(value, setting)
     text = edited(values, path)
-    found = changes(_load(path.read_text(), str(path)), _load(text, str(path)))
+    found = changes(load_yaml(read_text(path), str(path)), load_yaml(text, str(path)))
     if found:
         with written(path) as temporary:
             temporary.write_text(text)
@@ -95,34 +130,24 @@ def assign(settings: Sequence[str], path: Path = PARAMS_FILE) -> list[Change]:
 
 def edited(values: Mapping[str, Any], path: Path = PARAMS_FILE) -> str:
     """The text of `path` with these keys set, comments kept; ValueError unless the whole of it is valid."""
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; make one with `ccm profile built-in`")
-    editor = YAML()
-    editor.preserve_quotes = True
-    editor.width = 4096
-    editor.indent(mapping=2, sequence=4, offset=2)
-    editor.representer.add_representer(
-        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
-    document = editor.load(path.read_text())
+    document = _editor().load(read_text(path))
     for key, value in values.items():
         _set(document, key, value)
-    stream = io.StringIO()
-    editor.dump(document, stream)
-    parse_params(_load(stream.getvalue(), str(path)), str(path))
-    return stream.getvalue()
+    text = _dumped(document)
+    parse_params(load_yaml(text, str(path)), str(path), lines_of(text))
+    return text
 
 
 def parse_value(text: str, where: str) -> Any:
     """A setting's value, read as YAML: numbers, true, null, [lists], {mappings}, else a string."""
-    return _load(text, where)
+    return load_yaml(text, where)
 
 
 def split_setting(setting: str) -> tuple[str, str]:
     """`key=value` in its two halves; ValueError when it is not that."""
     key, sign, value = setting.partition("=")
     if not sign or not key.strip():
-        raise ValueError(f"{setting!r}: a setting is written key=value, for example train_joint.training.epochs=3")
+        raise ValueError(f"{setting!r}: a setting is written key=value, for example train_joint.epochs=3")
     return key.strip(), value
 
 
@@ -140,28 +165,98 @@ def _set(document: Any, key: str, value: Any) -> None:
             raise ValueError(f"{key}: {where} is a value and has no key {part!r}")
         if depth == len(parts) - 1:
             node[index] = value
-        elif isinstance(node, dict) and part not in node:
-            raise ValueError(f"{key}: no key {part!r} in {where}; allowed: {', '.join(map(str, node))}")
+            return
+        if isinstance(node, dict) and part not in node:
+            if not _may_be_added(parts[: depth + 1]):
+                raise ValueError(f"{key}: no key {part!r} in {where}; allowed: {', '.join(map(str, node))}")
+            node[index] = _inline()
+        node = node[index]
+
+
+def _may_be_added(parts: Sequence[str]) -> bool:
+    """Whether a section that the file leaves out may stand there: one of `training` that a stage says anew."""
+    return kind_at(parts) is not None
+
+
+def _editor() -> YAML:
+    editor = YAML()
+    editor.preserve_quotes = True
+    editor.width = 4096
+    editor.indent(mapping=2, sequence=4, offset=2)
+    editor.representer.add_representer(
+        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    return editor
+
+
+def _dumped(document: Any) -> str:
+    stream = io.StringIO()
+    _editor().dump(document, stream)
+    return stream.getvalue()
+
+
+def _inline() -> CommentedMap:
+    made = CommentedMap()
+    made.fa.set_flow_style()
+    return made
+
+
+def _overlaid(base: str, text: str) -> str:
+    document, own = _editor().load(base), _editor().load(text)
+    _strip_gaps(document)
+    _strip_gaps(own)
+    _overlay(document, own, ())
+    document.ca.comment = None
+    body = re.sub(r"^(?=\w+:(?: .*)?$)", "\n", _dumped(document), flags=re.MULTILINE)  # a gap before each section
+    header = [line for line in text.splitlines() if line.startswith("#")]
+    return "\n".join([_SCHEMA_LINE, *header, body.lstrip("\n")])
+
+
+def _overlay(base: CommentedMap, own: CommentedMap, place: tuple[str, ...]) -> None:
+    """Put `own` over `base`, values and the comments beside them."""
+    if _names(place):
+        for key in [key for key in base if key not in own]:
+            del base[key]
+            base.ca.items.pop(key, None)
+    for key, value in own.items():
+        before = base.get(key)
+        if isinstance(value, CommentedMap) and isinstance(before, CommentedMap):
+            if value or not _names((*place, key)):
+                _overlay(before, value, (*place, key))
+            else:
+                base[key] = _inline()
         else:
-            node = node[index]
+            base[key] = copy.deepcopy(value)
+        if key in own.ca.items:
+            base.ca.items[key] = own.ca.items[key]
 
 
-def _profile_text(name: str) -> str:
-    known = profiles()
-    if name not in known:
-        raise ValueError(f"profile {name!r}: there is none of that name; allowed: {', '.join(known) or 'none yet'}")
-    text = known[name].read_text()
-    parse_params(_load(text, str(known[name])), str(known[name]))
-    return text
+def _names(place: tuple[str, ...]) -> bool:
+    """Whether the keys at a place are names that people choose, not a section's."""
+    return get_origin(kind_at(place)) is dict
+
+
+def _strip_gaps(node: Any) -> None:
+    """Keep of every comment what stands beside a value; blank lines are made anew."""
+    if isinstance(node, CommentedMap):
+        for key, tokens in list(node.ca.items.items()):
+            beside = next((t for t in tokens if isinstance(t, CommentToken)), None)
+            line = beside.value.split("\n")[0] if beside is not None else ""
+            node.ca.items.pop(key)
+            if line.startswith("#"):
+                column = beside.start_mark.column if beside is not None else 0
+                node.ca.items[key] = [None, None, CommentToken(line + "\n", CommentMark(column), None), None]
+    for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        _strip_gaps(inner)
 
 
 def _kept_elsewhere(path: Path) -> bool:
-    mine = _load(path.read_text(), str(path))
+    mine = load_yaml(read_text(path), str(path))
     return any(_same(mine, text) for text in _kept_texts(path))
 
 
 def _kept_texts(path: Path) -> Iterable[str]:
-    yield from (profile.read_text() for profile in profiles().values())
+    yield from map(profile_text, profiles())
     command = ["git", "show", f"HEAD:./{path.name}"]
     try:
         yield subprocess.run(command, capture_output=True, text=True, check=True, cwd=path.resolve().parent).stdout
@@ -171,13 +266,6 @@ def _kept_texts(path: Path) -> Iterable[str]:
 
 def _same(values: Any, text: str) -> bool:
     try:
-        return bool(values == _load(text, ""))
+        return bool(values == load_yaml(text, ""))
     except ValueError:
         return False
-
-
-def _load(text: str, where: str) -> Any:
-    try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise ValueError(f"{where}: not valid YAML: {error}") from error

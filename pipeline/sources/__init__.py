@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipeline.records.keypoints import load_keypoint_set
-from pipeline.settings.params import Source
+from pipeline.settings import Source
 from pipeline.sources.aic import read_aic
 from pipeline.sources.coco import read_coco
 from pipeline.sources.folder import read_folder

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline import layout
 from pipeline.records.keypoints import BUILT_IN, load_keypoint_set
 from pipeline.records.tables import TableInfo, read_table
-from pipeline.settings.params import Params, Source
+from pipeline.settings import Params, Source
 from pipeline.sources import read_records
 from pipeline.sources.assemble import assemble
 from pipeline.sources.detections import read_detections

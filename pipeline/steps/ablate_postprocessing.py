@@ -17,7 +17,7 @@ from pipeline.evaluation.sets import evaluation_set, load_model, network_text
 from pipeline.learning.devices import pick_device
 from pipeline.progress import Progress
 from pipeline.records.artefacts import write_json
-from pipeline.settings.params import Decoding, Params
+from pipeline.settings import Decoding, Params
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
         figures[name] |= _uncertainty(row, next(iter(samples.values())))
     about = {"set": params.ablate_postprocessing.set, "boxes": chosen.boxes, "images": len(chosen.truth.images)}
     about["model"] = network_text(model.network.spec)
-    write_json(layout.metrics("ablate_postprocessing", item), {"conditions": about, "rows": figures})
+    write_json(layout.figures("ablate_postprocessing", item), {"conditions": about, "rows": figures})
     progress.table(
         "ablation", [{"row": name, **{s: row[s] for s in STATS if s in row}} for name, row in figures.items()]
     )

@@ -13,7 +13,7 @@ from pipeline.records.alignment import align
 from pipeline.records.artefacts import provenance
 from pipeline.records.keypoints import load_keypoint_set
 from pipeline.records.tables import read_table, to_numpy, write_table
-from pipeline.settings.params import Params
+from pipeline.settings import Params
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     with progress.task("align"):
         table = read_table(path, "instances")
         settings = {"keypoints": params.data.keypoints, "min_keypoints": params.align_labels.min_keypoints}
-        aligned = align(table, params.data.keypoints, provenance(settings, [path]))
+        aligned = align(table, target, provenance(settings, [path]))
         supervised = to_numpy(aligned, "supervised")
         enough = supervised.sum(1) >= params.align_labels.min_keypoints
         aligned = aligned.filter(pa.array(enough & ~to_numpy(aligned, "iscrowd")))

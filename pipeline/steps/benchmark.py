@@ -16,7 +16,7 @@ from pipeline.evaluation.sets import load_model, network_text
 from pipeline.learning.devices import pick_device
 from pipeline.progress import Progress
 from pipeline.records.artefacts import write_json
-from pipeline.settings.params import Params
+from pipeline.settings import Params
 
 MIXERS_FOR_BASELINE = (256, 256, 256)  # Xiao 2018
 
@@ -45,7 +45,7 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
                 device=device,
             )
             times[name] = {"network": network_text(network.spec), "rows": rows}
-    write_json(layout.metrics("benchmark"), {"machine": machine(device), "models": models, "times": times})
+    write_json(layout.figures("benchmark"), {"machine": machine(device), "models": models, "times": times})
     progress.table("times", [{"model": m, "row": r, **f} for m, t in times.items() for r, f in t["rows"].items()])
     first = next(iter(ours))
     return {

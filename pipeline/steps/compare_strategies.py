@@ -14,7 +14,7 @@ from pipeline.progress import Progress
 from pipeline.records.artefacts import write_json
 from pipeline.records.keypoints import load_keypoint_set
 from pipeline.records.tables import read_table
-from pipeline.settings.params import Params
+from pipeline.settings import Params
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
             measured = [(name, matches) for name, matches in found if matches is not None]
             for pair, difference in _differences(measured, params.evaluate.bootstrap).items():
                 figures.setdefault(pair, {}).setdefault(source, {})[boxes] = difference
-    write_json(layout.metrics("compare_strategies"), figures)
+    write_json(layout.figures("compare_strategies"), figures)
     rows = [
         {"pair": pair, "set": source, "boxes": boxes, **found["AP"]}
         for pair, sets in figures.items()
@@ -39,7 +39,7 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
         for boxes, found in kinds.items()
     ]
     progress.table("differences", rows, "AP of one model minus another's, with the bounds of its 95 % interval")
-    return {f"{row['pair']}, {row['set']}, {row['boxes']} boxes: AP": row["difference"] for row in rows}
+    return {f"{row['pair']}.{row['set']}.{row['boxes']}.AP": row["difference"] for row in rows}
 
 
 def _matches(params: Params, name: str, source: str, boxes: str) -> Matches | None:

@@ -13,7 +13,9 @@ from pipeline import layout
 from pipeline.progress import Progress
 from pipeline.records.artefacts import provenance
 from pipeline.records.tables import concatenate, read_table, table_from, table_info, to_numpy, write_table
-from pipeline.settings.params import Params, parse_strategy
+from pipeline.settings import Params, parse_strategy
+
+_DRAW = 0  # the same keypoints whatever a training's seed: what is compared are the annotations, not the draw
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
@@ -23,13 +25,13 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     changes.
     """
     assert item is not None
-    settings, figures = params.train_joint, dict[str, Any]()
+    figures: dict[str, Any] = {}
     for phase, letters in zip(("train", "fine_tune"), parse_strategy(item), strict=True):
         with progress.task(phase):
             paths = {letter: letter_files(params, letter, alone=letters == "A") for letter in letters}
             tables = {letter: [trained_rows(path) for path in files] for letter, files in paths.items()}
             if "C" in tables:
-                tables["C"] = [thinned(table, settings.annotations, settings.training.seed) for table in tables["C"]]
+                tables["C"] = [thinned(table, params.train_joint.annotations) for table in tables["C"]]
             made_by = provenance({"letters": letters}, [path for files in paths.values() for path in files])
             write_table(
                 layout.training_set(item, phase), concatenate([t for ts in tables.values() for t in ts], made_by)
@@ -66,7 +68,7 @@ def trained_rows(path: Path) -> pa.Table:
     return rows
 
 
-def thinned(table: pa.Table, annotations: str, seed: int) -> pa.Table:
+def thinned(table: pa.Table, annotations: str) -> pa.Table:
     """C with part of its keypoints treated as unlabelled, to see what annotations are worth (section 6.5).
 
     `without_occluded` drops every occluded keypoint (COCO-I), `without_as_many_visible` as many visible ones at random
@@ -81,7 +83,7 @@ def thinned(table: pa.Table, annotations: str, seed: int) -> pa.Table:
         visible = np.flatnonzero(triples[:, :, 2] == 2)
         count = min(int(occluded.sum()), len(visible))
         dropped = np.zeros(occluded.size, bool)
-        dropped[np.random.default_rng(seed).choice(visible, count, replace=False)] = True
+        dropped[np.random.default_rng(_DRAW).choice(visible, count, replace=False)] = True
         dropped = dropped.reshape(occluded.shape)
     triples[dropped] = 0
     supervised = to_numpy(table, "supervised").astype(bool) & ~dropped

@@ -15,7 +15,7 @@ from pipeline.detection.thresholds import counts_at, matched_threshold
 from pipeline.progress import Progress
 from pipeline.records.artefacts import file_hash, provenance, write_json
 from pipeline.records.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
-from pipeline.settings.params import Params
+from pipeline.settings import Params
 from pipeline.sources.detections import read_detections
 
 PAPER_THRESHOLD = 0.9924  # what the paper's detector needed for COCO's people per image (section 4.2)
@@ -36,7 +36,7 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     write_table(layout.detections(item), table)
     with progress.task("measure"):
         figures = _figures(table, images, params, item)
-    write_json(layout.metrics("detect_people", item), figures)
+    write_json(layout.figures("detect_people", item), figures)
     return {key: value for key, value in figures.items() if not isinstance(value, list | dict)}
 
 

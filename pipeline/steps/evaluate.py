@@ -16,8 +16,9 @@ from pipeline.evaluation.sets import EvaluationSet, Model, load_model, network_t
 from pipeline.learning.devices import pick_device
 from pipeline.learning.shards import forget, joined, kept, shards_of
 from pipeline.progress import Progress
-from pipeline.records.artefacts import file_hash, source_hash, write_json
-from pipeline.settings.params import Decoding, Params
+from pipeline.records.artefacts import file_hash, write_json
+from pipeline.records.code import code_hash
+from pipeline.settings import Decoding, Params
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
 
     networks = {layout.final(item): network_text(load_model(params, item).network.spec)}
     figures = evaluate_all(params, progress, item, networks, find)
-    write_json(layout.metrics("evaluate", item), figures)
+    write_json(layout.figures("evaluate", item), figures)
     forget(_work(item))
     return headline(figures)
 
@@ -62,13 +63,7 @@ class DecodeShard:
             decoding,
             settings.batch_size,
             self.params.compute.precision,
-            source_hash(
-                "model",
-                "postproc",
-                "pipeline.learning.data",
-                "pipeline.evaluation.postprocess",
-                "pipeline.learning.inference",
-            ),
+            code_hash("pipeline.evaluation.postprocess"),
         ]
         return kept(_work(self.strategy), people, identity, lambda: self._find(people))
 

@@ -14,7 +14,7 @@ from pipeline.learning.shards import forget, shards_of
 from pipeline.progress import Progress
 from pipeline.records.artefacts import write_json
 from pipeline.records.keypoints import load_keypoint_set
-from pipeline.settings.params import Params
+from pipeline.settings import Params
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
@@ -43,6 +43,6 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     members = load_members(folders, keypoints, pick_device(params.compute.device))
     networks = {f: network_text(member.network.spec) for f, member in zip(folders, members, strict=True)}
     figures = evaluate_all(params, progress, item, networks, find)
-    write_json(layout.metrics("evaluate_ensemble", item), figures)
+    write_json(layout.figures("evaluate_ensemble", item), figures)
     forget(work)
     return headline(figures)

@@ -7,7 +7,7 @@ from typing import Any
 from pipeline import layout
 from pipeline.learning.training.job import TrainingJob, run_job
 from pipeline.progress import Progress
-from pipeline.settings.params import Params
+from pipeline.settings import Params
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pipeline.progress import Progress
 from pipeline.records.artefacts import provenance, write_json
 from pipeline.records.statistics import headline, statistics
 from pipeline.records.tables import TableInfo, write_table
-from pipeline.settings.params import Ingest, Params, Source
+from pipeline.settings import Ingest, Params, Source
 from pipeline.sources import read_records
 from pipeline.sources.assemble import assemble
 from pipeline.sources.image_files import FileCheck, Found
@@ -49,7 +49,7 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
             "quarantined": records.quarantine.reasons(),
             "left_out": records.notes,
         }
-        write_json(layout.metrics("ingest", item), figures)
+        write_json(layout.figures("ingest", item), figures)
     bad = len(records.quarantine)
     if bad:
         progress.say(f"{item}: {bad} of {records.records} records set aside, see {layout.quarantine(item)}")

@@ -16,7 +16,7 @@ from pipeline.progress import Progress
 from pipeline.records.artefacts import provenance, write_json
 from pipeline.records.keypoints import load_keypoint_set
 from pipeline.records.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
-from pipeline.settings.params import Params
+from pipeline.settings import Params
 
 PAPER = {0.5: 11_762, 0.7: 4_359, 0.9: 952}  # hard negatives on COCO train by threshold (section 6.2.2)
 PICTURES = 32
@@ -48,7 +48,7 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
         "score_threshold": settings.score_threshold,
     }
     beside = {"rows_at_threshold": counts, "paper_rows_at_threshold": {f"{t:g}": n for t, n in PAPER.items()}}
-    write_json(layout.metrics("mine_hard_negatives", item), figures | beside)
+    write_json(layout.figures("mine_hard_negatives", item), figures | beside)
     progress.table("hard-negatives", beside_paper(counts), "Hard negatives by threshold")
     if negatives.num_rows:
         progress.image("hard-negatives", picture(negatives, PICTURES), "The most confident hard negatives")

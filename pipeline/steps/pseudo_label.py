@@ -15,7 +15,7 @@ from pipeline.progress import Progress
 from pipeline.records.artefacts import provenance, write_json
 from pipeline.records.keypoints import load_keypoint_set
 from pipeline.records.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
-from pipeline.settings.params import Params
+from pipeline.settings import Params
 
 PAPER_THRESHOLD = 0.9924
 BINS = 50  # of the score histogram
@@ -37,7 +37,7 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
         write_table(layout.letter("U", item), table)
         forget(label.work)
     figures |= label_figures(params, table, poses, people)
-    write_json(layout.metrics("pseudo_label", item), figures)
+    write_json(layout.figures("pseudo_label", item), figures)
     return {key: value for key, value in figures.items() if not isinstance(value, list | dict)}
 
 

@@ -8,7 +8,7 @@ from pipeline import layout
 from pipeline.progress import Progress
 from pipeline.records.artefacts import written
 from pipeline.report.page import make_page
-from pipeline.settings.params import Params
+from pipeline.settings import Params
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline import layout
 from pipeline.progress import Progress
-from pipeline.settings.params import Params
+from pipeline.settings import Params
 from pipeline.synthesis import write_data_set
 
 

@@ -6,11 +6,17 @@ from typing import Any
 
 from pipeline.detection.job import DetectorJob, run_job
 from pipeline.progress import Progress
-from pipeline.settings.params import Params
+from pipeline.settings import Params
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
-    """Train the detector on C and measure its box AP on the validation source."""
-    return run_job(
-        DetectorJob(params.train_detector, params.compute, params.data.labelled, params.data.validation), progress
+    """Train detector `item` on C and measure its box AP on the validation source."""
+    assert item is not None
+    job = DetectorJob(
+        item=item,
+        training=params.train_detector.models[item],
+        compute=params.compute,
+        labelled=params.data.labelled,
+        validation=params.data.validation,
     )
+    return run_job(job, progress)

@@ -17,7 +17,7 @@ from pipeline.progress import Progress
 from pipeline.records.artefacts import provenance, write_json, written
 from pipeline.records.keypoints import KeypointSet, load_keypoint_set
 from pipeline.records.tables import write_table
-from pipeline.settings.params import Decoding, Params, Teacher, Training
+from pipeline.settings import Decoding, Params, Teacher, Training
 from pipeline.steps.compose_sets import trained_rows
 
 PADDING = 1.25  # of the person box, for checkpoints that do not say: Xiao 2018's and Sun 2019's
@@ -89,7 +89,7 @@ def take(params: Params, progress: Progress, name: str, teacher: Teacher) -> dic
         checkpoints.save(network.drop_auxiliary(), temporary, card)
     with written(layout.curves("train_teachers", name)) as temporary:
         pd.DataFrame([{**figures, "loss": None}]).to_csv(temporary, index=False)
-    write_json(layout.metrics("train_teachers", name), figures)
+    write_json(layout.figures("train_teachers", name), figures)
     return figures
 
 

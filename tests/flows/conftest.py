@@ -39,7 +39,7 @@ class Workspace:
         (self.folder / "dvc.yaml").write_text(f"""
 stages:
   fake_quick:
-    foreach: [a, ACHU->CH]
+    foreach: [a, ACHU-CH]
     do:
       cmd: {ccm} stage fake_quick '${{item}}'
       params: [train_joint.training.epochs]

@@ -15,7 +15,7 @@ from tests.flows.conftest import Workspace
     ("text", "values"),
     [
         ("1,2,3", ["1", "2", "3"]),
-        ("[A->C, C->C],[ACHU->CH]", ["[A->C, C->C]", "[ACHU->CH]"]),
+        ("[A-C, C-C],[ACHU-CH]", ["[A-C, C-C]", "[ACHU-CH]"]),
         ("'a,b',c", ["'a,b'", "c"]),
         ("{C: 1, H: 2}", ["{C: 1, H: 2}"]),
     ],
@@ -44,8 +44,8 @@ def test_keys_joined_by_commas_go_together() -> None:
     ("value", "text"),
     [
         ("none", "none"),
-        ("ACHU->CH", "'ACHU->CH'"),
-        (["ACHU->CH", "C->C"], "['ACHU->CH','C->C']"),
+        ("ACHU-CH", "'ACHU-CH'"),
+        (["ACHU-CH", "C-C"], "['ACHU-CH','C-C']"),
         ({"C": 1.0, "H": 2.5}, "{C:1.0,H:2.5}"),
         (None, "null"),
         (True, "true"),
@@ -78,14 +78,14 @@ def test_a_grid_runs_and_is_compared(workspace: Workspace, monkeypatch: pytest.M
     output = workspace.ccm("exp", "grid", "-S", "train_joint.training.epochs=0,2", code=2)
     assert "train_joint.training.epochs = 0" in output
 
-    settings = ["-S", "train_joint.training.epochs=2,3", "-S", "strategies=[ACHU->CH]"]
+    settings = ["-S", "train_joint.training.epochs=2,3", "-S", "strategies=[ACHU-CH]"]
     output = workspace.ccm("exp", "grid", *settings, "--jobs", "2")
     assert "train_joint.training.epochs" in output
     assert Path(workspace.folder / "params.yaml").read_text() == before
     monkeypatch.chdir(workspace.folder)
     found = experiment_runs()
     assert {run.param("train_joint.training.epochs") for run in found} == {2, 3}
-    assert {tuple(run.param("strategies")) for run in found} == {("ACHU->CH",)}
+    assert {tuple(run.param("strategies")) for run in found} == {("ACHU-CH",)}
     assert not any(run.pending for run in found)
     # What a killed experiment goes on from is the project's, not that of its copy, which is gone.
     assert {path.name for path in workspace.folder.glob(".state/training/fake_quick/*")} == {"2", "3"}

@@ -62,7 +62,7 @@ def test_form_run_cancel_and_cached(workspace: Workspace, api: str, page: Any, t
         page.screenshot(path=tmp_path / "cached.png")
         assert children(api, {"id": again}) == {
             "fake_quick@a": "Cached",
-            "fake_quick@ACHU->CH": "Cached",
+            "fake_quick@ACHU-CH": "Cached",
             "fake_slow": "Running",
         }
 
@@ -120,7 +120,7 @@ def _see_it_live(page: Any, site: str, api: str, run: str, pictures: Path) -> No
     assert 0 < artifacts(api, slow)["progress-samples"]["data"] < 100
     page.goto(f"{site}/runs/flow-run/{run}")
     page.get_by_text("Subflow Runs").click()
-    for stage in ("fake_quick@a", "fake_quick@ACHU->CH", "fake_slow"):
+    for stage in ("fake_quick@a", "fake_quick@ACHU-CH", "fake_slow"):
         page.get_by_text(stage, exact=True).first.wait_for()
     page.screenshot(path=pictures / "live.png")
 

@@ -47,11 +47,11 @@ def test_predictions_are_shown_person_by_person(tmp_path: Path, monkeypatch: pyt
 
 def test_the_curves_of_a_training_rise_and_fall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    path = layout.curves("train_joint", "ACHU->CH")
+    path = layout.curves("train_joint", "ACHU-CH")
     path.parent.mkdir(parents=True)
     pd.DataFrame({"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.0], "val_ap": [None, 0.2, 0.6]}).to_csv(path, index=False)
     album = Album()
-    pictures.show("train_joint", "ACHU->CH", album)
+    pictures.show("train_joint", "ACHU-CH", album)
     picture = album.pictures["curves"].astype(int)
     blue, green, red = picture[..., 0], picture[..., 1], picture[..., 2]
     for colour, falls in (((blue > red + 60), True), ((red > blue + 100) & (red > green + 60), False)):

@@ -58,7 +58,7 @@ def test_a_stage_shows_tasks_progress_figures_and_a_picture(workspace: Workspace
 
 def test_the_graph_is_one_run_and_makes_what_bare_repro_makes(workspace: Workspace, tmp_path: Path, api: str) -> None:
     workspace.track().ccm("run", api=api)
-    stages = ["fake_quick@a", "fake_quick@ACHU->CH", "fake_slow"]
+    stages = ["fake_quick@a", "fake_quick@ACHU-CH", "fake_slow"]
     assert children(api, latest(api, "all stages")) == dict.fromkeys(stages, "Completed")
 
     output = workspace.ccm("run", "-S", "train_joint.training.epochs=77", "fake_quick@a", "fake_slow", api=api)

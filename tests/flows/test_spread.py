@@ -17,7 +17,7 @@ from model.network import build
 from pipeline import layout
 from pipeline.progress import Progress
 from pipeline.records.keypoints import load_keypoint_set
-from pipeline.settings.params import Spread, load_params
+from pipeline.settings import Spread, load_params
 from pipeline.settings.profile import assign
 from pipeline.steps import ingest
 from tests.flows.conftest import Workspace, wait_for
@@ -103,7 +103,7 @@ def teachers_at_work(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> W
         for name in ("train", "unlabeled")
     }
     raw["detect_people"]["sources"] = {"train": "models/detector", "unlabeled": "models/detector"}
-    raw |= {"strategies": ["CU->C"]}
+    raw |= {"strategies": ["CU-C"]}
     raw["align_labels"]["sources"] = []
     raw["evaluate"]["sets"], raw["ablate_postprocessing"]["set"] = ["train"], "train"
     raw["pseudo_label"] |= {"person_threshold": {"mode": "fixed", "value": 0.0}, "keypoint_threshold": 0.0}
@@ -126,7 +126,7 @@ def teachers_at_work(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> W
 def test_pseudo_labels_are_the_same_bytes_when_a_worker_dies(teachers_at_work: Workspace) -> None:
     pytest.importorskip("distributed")
     folder = teachers_at_work.folder
-    results = [layout.letter("U", "unlabeled"), layout.metrics("pseudo_label", "unlabeled")]
+    results = [layout.letter("U", "unlabeled"), layout.figures("pseudo_label", "unlabeled")]
 
     def written() -> list[bytes]:
         content = [path.read_bytes() for path in results]

@@ -19,11 +19,11 @@ from pipeline.evaluation.sets import load_model
 from pipeline.progress import Progress
 from pipeline.records.keypoints import load_keypoint_set
 from pipeline.records.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
-from pipeline.settings.params import Params, load_params
+from pipeline.settings import Params, load_params
 from pipeline.steps import ingest
 
 ROOT = Path(__file__).resolve().parents[2]
-STRATEGY = "C->C"
+STRATEGY = "C-C"
 MODEL = {
     "architecture": "ccm", "backbone": "mobilenetv3_small_050", "backbone_stride": None, "weights": "none",
     "input_size": [64, 64], "mixers": [16, 16, 16], "dilated": False, "auxiliary": False,
@@ -86,9 +86,10 @@ def make_workspace(folder: Path) -> Params:
     raw["data"] |= {"labelled": "train", "validation": "val"}
     for section, key in (("align_labels", "sources"), ("pseudo_label", "sources")):
         raw[section][key] = []
-    raw["detect_people"]["sources"] = dict.fromkeys(("train", "val"), "models/detector")
+    raw["detect_people"]["sources"] = dict.fromkeys(("train", "val"), "models/detectors/person")
     raw |= {"strategies": [STRATEGY], "synthesize": {}}
-    raw["train_joint"]["model"] = MODEL
+    raw["models"]["tiny"] = MODEL
+    raw["train_joint"]["model"] = "tiny"
     raw["evaluate"] |= {"bootstrap": 20, "batch_size": 4}
     raw["report"]["pictures"] = 3
     raw["benchmark"] |= {"people": 4, "repeats": 1}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.records.keypoints import KeypointSet
-from pipeline.settings.params import Augmentation
+from pipeline.settings import Augmentation
 from postproc.coordinates import apply, crop_transforms, mirror
 
 _BLOCK = 1024  # positions that share a random stream

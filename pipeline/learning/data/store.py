@@ -22,7 +22,7 @@ from pipeline.progress import Progress
 from pipeline.records.artefacts import written
 from pipeline.records.images import ImageReader
 from pipeline.records.tables import keypoint_set, to_numpy
-from pipeline.settings.params import Augmentation
+from pipeline.settings import Augmentation
 from postproc.coordinates import crop_transforms
 
 _QUALITY = 90  # of the JPEGs, with halved chroma

@@ -16,7 +16,7 @@ from pipeline.learning.data.rows import Rows, rows_of
 from pipeline.learning.data.store import CropStore
 from pipeline.records.keypoints import KeypointSet
 from pipeline.records.tables import keypoint_set, to_numpy
-from pipeline.settings.params import Augmentation
+from pipeline.settings import Augmentation
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from pipeline.learning.training.optimisation import learning_rate, make_optimize
 from pipeline.learning.training.state import RunState
 from pipeline.progress import Progress
 from pipeline.records.artefacts import write_json
-from pipeline.settings.params import Compute, Training
+from pipeline.settings import Compute, Training
 from postproc.codec import encode
 
 CHECKPOINT_SECONDS = 30.0

@@ -28,7 +28,7 @@ from pipeline.records.alignment import align
 from pipeline.records.artefacts import provenance, read_json, write_json, written
 from pipeline.records.keypoints import KeypointSet
 from pipeline.records.tables import concatenate, keypoint_set, labelled_people, read_table
-from pipeline.settings.params import Compute, Decoding, KeypointModel, Training
+from pipeline.settings import Compute, Decoding, KeypointModel, Training
 
 # Validation during training only steers; it decodes as well as it can without asking for settings of its own.
 _DECODING = Decoding(flip=False, shift=0.0, gaussian=False, refinement="parabola")
@@ -77,7 +77,7 @@ class TrainingJob:
 def run_job(job: TrainingJob, progress: Progress) -> dict[str, Any]:
     """Train (or find the finished run of the same fingerprint), write the model's folder, curves and figures."""
     distributed.check_world(job.compute.processes)
-    state = RunState(job.stage, fingerprint(job.settings(), job.inputs()))
+    state = RunState(job.stage, fingerprint(job.settings(), job.inputs(), __name__))
     train_once(state, f"{job.stage} {job.item}", _train, job, job.compute.processes, progress)
     return _publish(job, state) if distributed.rank() == 0 else {}
 
@@ -129,8 +129,8 @@ def _crops(job: TrainingJob, table: pa.Table, network: PoseNetwork, progress: Pr
 def validation_people(path: Path, keypoints: KeypointSet) -> pa.Table:
     """The people that validate a model, in the model's keypoints."""
     people = read_table(path, "instances")
-    if keypoint_set(people).name != keypoints.name:
-        people = align(people, keypoints.name, {})
+    if keypoint_set(people).names != keypoints.names:
+        people = align(people, keypoints, {})
     return labelled_people(people)
 
 
@@ -183,5 +183,5 @@ def _publish(job: TrainingJob, state: RunState) -> dict[str, Any]:
     with written(layout.curves(job.stage, job.item)) as temporary:
         shutil.copyfile(state.final / "curves.csv", temporary)
     figures: dict[str, Any] = read_json(state.final / "figures.json")
-    write_json(layout.metrics(job.stage, job.item), figures)
+    write_json(layout.figures(job.stage, job.item), figures)
     return figures

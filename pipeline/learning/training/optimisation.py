@@ -8,7 +8,7 @@ from bisect import bisect_right
 import torch
 from torch import nn
 
-from pipeline.settings.params import Optimizer
+from pipeline.settings import Optimizer
 
 
 def make_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Optimizer:

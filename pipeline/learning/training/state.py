@@ -16,9 +16,9 @@ import torch
 from pipeline import layout
 from pipeline.learning.training import distributed
 from pipeline.progress import Progress, Silence
-from pipeline.records.artefacts import file_hash, source_hash, written
+from pipeline.records.artefacts import file_hash, written
+from pipeline.records.code import code_hash, versions
 
-_CODE = ("model", "postproc", "pipeline.learning.training", "pipeline.learning.data", "pipeline.learning.inference")
 Job = TypeVar("Job")
 Train: TypeAlias = "Callable[[Job, RunState, Progress], None]"
 
@@ -26,13 +26,16 @@ _LOCK = ".lock"
 _KEPT = 8  # runs of a stage whose state is kept
 
 
-def fingerprint(settings: Mapping[str, Any], inputs: Mapping[str, str | Path]) -> str:
-    """What decides a run's result: its settings, its input files' contents, the code and torch's version."""
+def fingerprint(settings: Mapping[str, Any], inputs: Mapping[str, str | Path], module: str) -> str:
+    """What decides a run's result: settings, contents of its input files, the code, versions of what computes it.
+
+    Keypoint sets stand in the tables among the inputs. `module` is the one that trains; its imports belong to it.
+    """
     content = {
         "settings": settings,
         "inputs": {name: file_hash(path) for name, path in inputs.items()},
-        "code": source_hash(*_CODE),
-        "torch": torch.__version__,
+        "code": code_hash(module),
+        "versions": versions(),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
 

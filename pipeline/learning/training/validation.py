@@ -10,7 +10,7 @@ from model.network import PoseNetwork
 from pipeline.learning.inference import keypoints_of, predict, ready
 from pipeline.records.keypoints import KeypointSet
 from pipeline.records.tables import keypoint_set, to_numpy
-from pipeline.settings.params import Compute, Decoding
+from pipeline.settings import Compute, Decoding
 
 THRESHOLDS = np.arange(0.5, 0.96, 0.05)  # Eq 26
 

@@ -1,7 +1,7 @@
 """The paper's tables 2 to 14 as data, what each row needs to be measured here, and the two side by side."""
 
 from pipeline.report.paper_tables.comparison import Comparison, compare, experiments_for, show
-from pipeline.report.paper_tables.runs import Run, workspace_run
+from pipeline.report.paper_tables.runs import Run, recorded_run, workspace_run
 from pipeline.report.paper_tables.seeds import mean_figures
 
-__all__ = ["Comparison", "Run", "compare", "experiments_for", "mean_figures", "show", "workspace_run"]
+__all__ = ["Comparison", "Run", "compare", "experiments_for", "mean_figures", "recorded_run", "show", "workspace_run"]

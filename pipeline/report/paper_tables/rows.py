@@ -37,7 +37,7 @@ class Needs:
 
 def needs(table: Published, labels: Mapping[str, str], run: Run) -> Needs | None:
     """What a row needs, None for rows that are other people's work. `run` is the workspace."""
-    first = str((run.param("strategies") or ["ACHU->CH"])[0])
+    first = str((run.param("strategies") or ["ACHU-CH"])[0])
     return _TABLES[table.number](labels, run, first)
 
 
@@ -130,7 +130,7 @@ def _view(strategy: str, view: tuple[str, ...], source: str | None = None) -> Ca
 
 
 def _components(labels: Mapping[str, str], run: Run, first: str) -> Needs:
-    strategy, method = "C->C", labels["Method"]
+    strategy, method = "C-C", labels["Method"]
     on = {key: labels[column] == "yes" for key, column in {"se": "SE", "hdc": "HDC", "auxiliary": "AD"}.items()}
     if method.startswith("HRNet"):
         settings = _other("hrnet")
@@ -149,10 +149,10 @@ def _ochuman(labels: Mapping[str, str], run: Run, first: str) -> Needs:
     split, _, overlap = labels["Dataset"].partition("_")
     source = _source(run, "ochuman", split)
     settings = _other("simple_baseline") if labels["Method"] == "Baseline" else {f"{_MODEL}.architecture": "ccm"}
-    read = _evaluation("C->C", source, "ground_truth")
+    read = _evaluation("C-C", source, "ground_truth")
     if overlap:
-        read = _view("C->C", ("max_iou", overlap.strip("[]")), source)
-    return Needs("C->C", read, settings, queue=source in (run.param("evaluate.sets") or []))
+        read = _view("C-C", ("max_iou", overlap.strip("[]")), source)
+    return Needs("C-C", read, settings, queue=source in (run.param("evaluate.sets") or []))
 
 
 def _posetrack(labels: Mapping[str, str], run: Run, first: str) -> Needs:
@@ -166,7 +166,7 @@ def _posetrack(labels: Mapping[str, str], run: Run, first: str) -> Needs:
     if labels["Method"] == "CCM(HR32)":
         settings, backbone = {f"{_MODEL}.architecture": "ccm"}, _with_backbone("hrnet_w32")
     queue = source in (run.param("evaluate.sets") or [])
-    return Needs("C->C", _evaluation("C->C", source), settings, backbone, queue)
+    return Needs("C-C", _evaluation("C-C", source), settings, backbone, queue)
 
 
 def _source(run: Run, kind: str, split: str) -> str:
@@ -177,12 +177,12 @@ def _source(run: Run, kind: str, split: str) -> str:
 
 
 def _strategies(labels: Mapping[str, str], run: Run, first: str) -> Needs:
-    strategy = labels["Training Strategy"]
+    strategy = labels["Training Strategy"].replace("->", "-")
     return Needs(strategy, _evaluation(strategy), {f"{_MODEL}.architecture": "ccm"})
 
 
 def _thresholds(labels: Mapping[str, str], run: Run, first: str) -> Needs:
-    strategy = "ACH->CH"
+    strategy = "ACH-CH"
     settings = {"mine_hard_negatives.score_threshold": float(labels["Threshold"])}
     return Needs(strategy, _evaluation(strategy), settings)
 
@@ -207,7 +207,7 @@ def _ablation(architecture: str, backbone: str) -> Callable[[Mapping[str, str], 
         if run.param("profile") == PAPER_PROFILE:
             mixers: list[int] | None = [] if architecture == "hrnet" else None
             network = _other(architecture) | _with_backbone(backbone, mixers)
-        return Needs("C->C" if network else first, read, network)
+        return Needs("C-C" if network else first, read, network)
 
     return row
 
@@ -252,11 +252,11 @@ def _sizes(labels: Mapping[str, str], run: Run, first: str) -> Needs | None:
     def read(other: Run) -> tuple[Figures, str]:
         ours = other.metrics.get("benchmark", {}).get("models", {}).get(name)
         figures: dict[str, float] = {"#Params": ours["parameters"] / 1e6, "GFLOPs": ours["macs"] / 1e9} if ours else {}
-        found, text = _evaluation("C->C")(other) if other.has(network) else ({}, "")
+        found, text = _evaluation("C-C")(other) if other.has(network) else ({}, "")
         counted = "GFLOPs here: multiply-accumulates as PyTorch counts them" if ours else ""
         return {**figures, **found}, text or counted
 
-    return Needs("C->C", read, backbone=network, any_run=True)
+    return Needs("C-C", read, backbone=network, any_run=True)
 
 
 def _test_dev(labels: Mapping[str, str], run: Run, first: str) -> Needs | None:
@@ -276,7 +276,7 @@ def _test_dev(labels: Mapping[str, str], run: Run, first: str) -> Needs | None:
         return Needs(first, read, queue=bool(run.param("evaluate_ensemble")), any_run=True)
     if not method.startswith("CCM"):
         return None
-    strategy = "AC->C" if method == "CCM*" else "C->C"
+    strategy = "AC-C" if method == "CCM*" else "C-C"
     network = {f"{_MODEL}.architecture": "ccm", **_with_backbone(backbone, None, [384, 288])}
     return Needs(strategy, _evaluation(strategy), backbone=network)
 
@@ -287,12 +287,12 @@ def _annotations(strategy: str, read: Callable[[Run], Any], model: str) -> Needs
 
 
 def _invisible(labels: Mapping[str, str], run: Run, first: str) -> Needs:
-    return _annotations("C->C", _evaluation("C->C"), labels["Model"])
+    return _annotations("C-C", _evaluation("C-C"), labels["Model"])
 
 
 def _by_visibility(labels: Mapping[str, str], run: Run, first: str) -> Needs | None:
     view = {"Visible": "visible", "Invisible": "occluded"}.get(labels["Kpt. Type"])
-    return _annotations("C->C", _view("C->C", (view,)), labels["Model"]) if view else None
+    return _annotations("C-C", _view("C-C", (view,)), labels["Model"]) if view else None
 
 
 def _by_count(labels: Mapping[str, str], run: Run, first: str) -> Needs | None:
@@ -302,13 +302,13 @@ def _by_count(labels: Mapping[str, str], run: Run, first: str) -> Needs | None:
     def read(other: Run) -> tuple[Figures, str]:
         figures, text = {}, ""
         for count in map(str, range(1, 18)):
-            found, here = _view("C->C", ("labelled_keypoints", count))(other)
+            found, here = _view("C-C", ("labelled_keypoints", count))(other)
             if "AP" in found:
                 figures[count] = found["AP"]
                 text = here.split(",")[0] + ", ground-truth boxes"
         return figures, text
 
-    return _annotations("C->C", read, labels["Model"])
+    return _annotations("C-C", read, labels["Model"])
 
 
 _TABLES: dict[int, Callable[[Mapping[str, str], Run, str], Needs | None]] = {

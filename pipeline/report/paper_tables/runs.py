@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
+from pipeline import layout
 from pipeline.records.artefacts import read_json
-from pipeline.settings.params import PARAMS_FILE
+from pipeline.settings import PARAMS_FILE
+from pipeline.settings.merging import resolve
+from pipeline.settings.reading import load_yaml, read_text
+
+_FIGURES = layout.figures("").parent
 
 
 @dataclass(frozen=True)
 class Run:
-    """A set of params and its metrics by file, `metrics/evaluate/ACHU->CH.json` as `evaluate/ACHU->CH`.
+    """A set of params, merged as they run, and its figures by file: `evaluate/ACHU-CH`.
 
     `pending`: queued or running, so that its metrics are still to come.
     """
@@ -38,8 +41,32 @@ class Run:
 
 
 def workspace_run(folder: Path = Path(".")) -> Run:
-    """The run that this folder's `params.yaml` and `metrics/` describe."""
-    root = folder / "metrics"
+    """The run that this folder's `params.yaml` and figures describe."""
+    root = folder / _FIGURES
     metrics = {str(path.relative_to(root).with_suffix("")): read_json(path) for path in sorted(root.rglob("*.json"))}
-    params = YAML(typ="safe", pure=True).load((folder / PARAMS_FILE).read_text())
-    return Run("workspace", params, metrics)
+    path = folder / PARAMS_FILE
+    return Run("workspace", merged_params(load_yaml(read_text(path), str(path))), metrics)
+
+
+def recorded_run(name: str, params: str, lock: str, cache: Path, pending: bool = False) -> Run | None:
+    """A run as git and DVC keep it: the texts of its `params.yaml` and `dvc.lock`, and DVC's cache.
+
+    None where the params are not of this version's form. Figures that the cache lacks are left out.
+    """
+    try:
+        values = merged_params(load_yaml(params, name))
+        stages = (load_yaml(lock, name) or {}).get("stages", {}) if lock else {}
+    except (ValueError, LookupError, TypeError):
+        return None
+    found = {}
+    for out in (out for entry in stages.values() for out in entry.get("outs", [])):
+        path, digest = Path(out["path"]), str(out.get("md5", ""))
+        kept = cache / "files" / "md5" / digest[:2] / digest[2:]
+        if _FIGURES in path.parents and digest and kept.is_file():
+            found[str(path.relative_to(_FIGURES).with_suffix(""))] = read_json(kept)
+    return Run(name, values, found, pending)
+
+
+def merged_params(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The params of a file as they run."""
+    return resolve(raw)[0]

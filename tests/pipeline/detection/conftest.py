@@ -12,10 +12,11 @@ import torch
 
 from pipeline import layout
 from pipeline.records.tables import TableInfo, table_from, write_table
-from pipeline.settings.params import Compute, DetectorModel, DetectorTraining, Optimizer
+from pipeline.settings import Compute, DetectorModel, DetectorTraining, Optimizer
 
 IMAGES = 10
 MODEL = DetectorModel(
+    architecture="mask_rcnn",
     backbone="mobilenetv3_small_050",
     weights="none",
     trainable_layers=5,

@@ -18,9 +18,11 @@ from tests.pipeline.detection.conftest import COMPUTE, IMAGES, MODEL
 @pytest.fixture
 def shard(workspace: Path) -> DetectShard:
     torch.manual_seed(0)
-    save_detector(build_detector(DetectorSpec(**MODEL.model_dump())), "models/detector", {})
+    save_detector(
+        build_detector(DetectorSpec(**MODEL.model_dump(exclude={"architecture"}))), "models/detectors/person", {}
+    )
     files = tuple(f"pictures/{i}.png" for i in range(IMAGES))
-    return DetectShard(Path("models/detector"), file_hash("models/detector"), files, 0.0, 0.5, COMPUTE)
+    return DetectShard(Path("models/detectors/person"), file_hash("models/detectors/person"), files, 0.0, 0.5, COMPUTE)
 
 
 @pytest.mark.parametrize("size", [1, 3])

@@ -17,7 +17,7 @@ from pipeline.detection import trainer
 from pipeline.detection.job import DetectorJob, run_job
 from pipeline.learning.training.state import RunState
 from pipeline.progress import Progress
-from pipeline.settings.params import Compute, DetectorTraining
+from pipeline.settings import Compute, DetectorTraining
 from tests.pipeline.detection.conftest import COMPUTE, TRAINING
 from tests.pipeline.killing import killed_until_done
 
@@ -25,11 +25,11 @@ LONGER = TRAINING.model_copy(update={"epochs": 10, "validate_every": 10})
 
 
 def job(training: DetectorTraining = TRAINING, compute: Compute = COMPUTE) -> DetectorJob:
-    return DetectorJob(training, compute, "train", "train")
+    return DetectorJob("person", training, compute, "train", "train")
 
 
 def weights() -> dict[str, torch.Tensor]:
-    return load_file("models/detector/model.safetensors")
+    return load_file("models/detectors/person/model.safetensors")
 
 
 def forget() -> None:
@@ -40,7 +40,7 @@ def forget() -> None:
 
 def test_it_learns_the_drawn_people(workspace: Path) -> None:
     figures = run_job(job(LONGER), Progress())
-    curves = pd.read_csv("metrics/curves/train_detector.csv")
+    curves = pd.read_csv("metrics/curves/train_detector/person.csv")
     assert len(curves) == 10
     assert curves["loss"].iloc[-1] < 0.5 * curves["loss"].iloc[0]
     parts = curves[list(trainer.LOSSES)].sum(axis=1)
@@ -48,9 +48,9 @@ def test_it_learns_the_drawn_people(workspace: Path) -> None:
     # The rate warms up over two steps and falls tenfold at 0.7 of the run.
     assert curves["learning_rate"].tolist() == pytest.approx([0.002] * 7 + [0.0002] * 3)
     assert {"val_AP", "val_AP50", "val_AR"} <= set(figures)
-    assert json.loads(Path("metrics/train_detector.json").read_text()) == figures
-    assert load_detector("models/detector").spec.masks
-    assert read_card("models/detector")["figures"] == figures
+    assert json.loads(Path("data/figures/train_detector/person.json").read_text()) == figures
+    assert load_detector("models/detectors/person").spec.masks
+    assert read_card("models/detectors/person")["figures"] == figures
 
 
 def test_a_finished_run_is_taken_and_changed_settings_train_anew(
@@ -69,7 +69,7 @@ def test_stopped_anywhere_it_ends_with_the_weights_of_an_unbroken_run(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_job(job(), Progress())
-    unbroken, curves = weights(), Path("metrics/curves/train_detector.csv").read_bytes()
+    unbroken, curves = weights(), Path("metrics/curves/train_detector/person.csv").read_bytes()
     forget()
     monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0.0)
     save, saves = RunState.save, iter(range(100))
@@ -89,7 +89,7 @@ def test_stopped_anywhere_it_ends_with_the_weights_of_an_unbroken_run(
             stops += 1
     assert stops >= 2
     assert all(torch.equal(unbroken[name], value) for name, value in weights().items())
-    assert Path("metrics/curves/train_detector.csv").read_bytes() == curves
+    assert Path("metrics/curves/train_detector/person.csv").read_bytes() == curves
 
 
 def train_with_many_checkpoints() -> None:
@@ -121,10 +121,10 @@ def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(
     model = TRAINING.model.model_copy(update={"backbone": "convnext_atto", "sampled_proposals": 512})
     frozen = TRAINING.model_copy(update={"model": model})
     run_job(job(frozen), Progress())
-    single = pd.read_csv("metrics/curves/train_detector.csv")
+    single = pd.read_csv("metrics/curves/train_detector/person.csv")
     half = frozen.model_copy(update={"batch_size": 1})
     run_job(job(half, COMPUTE.model_copy(update={"processes": 2})), Progress())
-    double = pd.read_csv("metrics/curves/train_detector.csv")
+    double = pd.read_csv("metrics/curves/train_detector/person.csv")
     assert double["step"].tolist() == single["step"].tolist()
     assert double["loss"][0] == pytest.approx(single["loss"][0], rel=1e-3)
     assert double["loss"].tolist() == pytest.approx(single["loss"].tolist(), rel=0.05)
@@ -136,4 +136,4 @@ def test_a_loss_that_is_no_number_stops_and_names_the_images(workspace: Path) ->
         run_job(job(TRAINING.model_copy(update={"optimizer": optimizer})), Progress())
     named = json.loads(next(Path(".state").rglob("diverged.json")).read_text())
     assert set(named["images"]) <= {f"train:{i}" for i in range(10)}
-    assert not Path("models/detector").exists()
+    assert not Path("models/detectors/person").exists()

@@ -16,7 +16,7 @@ from pipeline.evaluation.results_file import source_id
 from pipeline.progress import Progress
 from pipeline.records.keypoints import load_keypoint_set
 from pipeline.records.tables import read_table
-from pipeline.settings.params import load_params
+from pipeline.settings import load_params
 from pipeline.steps import ingest
 from tests.pipeline.evaluation.generated import pycocotools_stats
 from tests.pipeline.workspace import ROOT

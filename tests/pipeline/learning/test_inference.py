@@ -12,7 +12,7 @@ from pipeline.evaluation import sets
 from pipeline.learning import ensemble
 from pipeline.learning.inference import predict, ready
 from pipeline.records.tables import read_table
-from pipeline.settings.params import Compute
+from pipeline.settings import Compute
 from tests.pipeline.workspace import MODEL, STRATEGY, make_workspace
 
 CPU = Compute(device="cpu", precision="float32", processes=1, workers=0, crop_store=False, compile=False)

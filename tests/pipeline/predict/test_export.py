@@ -22,19 +22,19 @@ SPEC = {"backbone": "resnet10t", "input_size": (64, 96), "mixers": (8, 8, 8), "a
 
 @pytest.fixture
 def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PoseNetwork:
-    """A network with an auxiliary decoder, saved in the current directory's `models/C->C`."""
+    """A network with an auxiliary decoder, saved in the current directory's `models/C-C`."""
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     network = with_random_statistics(build(SPEC, 5)).eval()
-    checkpoints.save(network, "models/C->C", {"keypoint_names": list("abcde"), "trained_on": "x", "padding": 1.25})
+    checkpoints.save(network, "models/C-C", {"keypoint_names": list("abcde"), "trained_on": "x", "padding": 1.25})
     return network
 
 
 def test_a_folder_becomes_a_file_that_gives_crop_pixels(network: PoseNetwork, capsys: pytest.CaptureFixture) -> None:
-    assert main(["export", "models/C->C"]) == 0
-    path = Path("exports/C->C.onnx")
+    assert main(["export", "models/C-C"]) == 0
+    path = Path("exports/C-C.onnx")
     assert capsys.readouterr().out.startswith(f"{path}: uint8 RGB crops in, coordinates in crop pixels, scores out")
-    assert sorted(p.name for p in Path("models/C->C").iterdir()) == ["card.json", "model.safetensors"]
+    assert sorted(p.name for p in Path("models/C-C").iterdir()) == ["card.json", "model.safetensors"]
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (network.mean, network.std))
     for batch in (1, 2, 3):
@@ -50,7 +50,7 @@ def test_a_folder_becomes_a_file_that_gives_crop_pixels(network: PoseNetwork, ca
 
 
 def test_heatmaps_alone_on_request(network: PoseNetwork, capsys: pytest.CaptureFixture) -> None:
-    assert main(["export", "models/C->C/model.safetensors", "--heatmaps", "--output", "a/b.onnx"]) == 0
+    assert main(["export", "models/C-C/model.safetensors", "--heatmaps", "--output", "a/b.onnx"]) == 0
     session = onnxruntime.InferenceSession("a/b.onnx", providers=["CPUExecutionProvider"])
     assert [(o.name, o.shape[1:]) for o in session.get_outputs()] == [("heatmaps", [5, 16, 24])]
     assert isinstance(session.get_inputs()[0].shape[0], str)  # a free dimension has a name
@@ -71,8 +71,8 @@ def test_decoded_points_are_where_the_people_are(network: PoseNetwork) -> None:
     [
         (["nowhere"], "nowhere: no such file; allowed: a checkpoint, or a directory that holds model.safetensors"),
         (["models"], "no such file"),
-        (["models/C->C", "--output", "net.pt"], "net.pt: the file's name must end in .onnx"),
-        (["models/C->C", "--output", "taken/net.onnx"], "taken/net.onnx: cannot be written"),
+        (["models/C-C", "--output", "net.pt"], "net.pt: the file's name must end in .onnx"),
+        (["models/C-C", "--output", "taken/net.onnx"], "taken/net.onnx: cannot be written"),
         (["foreign.safetensors"], "not a model that this pipeline trained; allowed: a folder under models/"),
         (["detector"], "holds a detector, not a keypoint network; choose another checkpoint"),
         (["cut.safetensors"], "truncated, or not a safetensors file"),
@@ -85,7 +85,7 @@ def test_what_cannot_be_exported_is_said(
 
     save_file({"a": torch.zeros(1)}, "foreign.safetensors")
     checkpoints.write("detector", torch.nn.Linear(1, 1), {"kind": "detector"})
-    whole = Path("models/C->C/model.safetensors").read_bytes()
+    whole = Path("models/C-C/model.safetensors").read_bytes()
     Path("cut.safetensors").write_bytes(whole[: len(whole) // 2])
     Path("taken").write_text("a file")
     assert main(["export", *arguments]) == 2

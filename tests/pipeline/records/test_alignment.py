@@ -36,7 +36,7 @@ def aic_people(rows: int = 4):
 
 def test_every_keypoint_by_name():
     table, keypoints = aic_people()
-    aligned = align(table, "coco", {"made": "by"})
+    aligned = align(table, COCO, {"made": "by"})
     points = to_numpy(aligned, "keypoints").reshape(-1, 17, 3)
     supervised, scores = to_numpy(aligned, "supervised"), to_numpy(aligned, "keypoint_scores")
     for k, name in enumerate(COCO.names):
@@ -55,7 +55,7 @@ def test_every_keypoint_by_name():
 
 def test_there_and_back_keeps_what_both_have():
     table, keypoints = aic_people()
-    back = align(align(table, "coco", {}), "aic", {})
+    back = align(align(table, COCO, {}), AIC, {})
     shared = [i for i, name in enumerate(AIC.names) if name in COCO.names]
     returned = to_numpy(back, "keypoints").reshape(-1, 14, 3)
     np.testing.assert_array_equal(returned[:, shared], keypoints[:, shared])
@@ -64,8 +64,8 @@ def test_there_and_back_keeps_what_both_have():
 def test_sets_without_a_common_name(tmp_path: Path):
     (tmp_path / "bird.yaml").write_text("names: [beak]")
     with pytest.raises(ValueError, match=r"share no name: right_shoulder.*against beak"):
-        align(aic_people()[0], str(tmp_path / "bird.yaml"), {})
+        align(aic_people()[0], load_keypoint_set(str(tmp_path / "bird.yaml")), {})
 
 
 def test_no_rows():
-    assert align(aic_people()[0].slice(0, 0), "coco", {}).num_rows == 0
+    assert align(aic_people()[0].slice(0, 0), COCO, {}).num_rows == 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.records.artefacts import file_hash, provenance, read_json, source_hash, write_json, written
+from pipeline.records.artefacts import file_hash, provenance, read_json, write_json, written
 
 
 def test_a_file_appears_whole(tmp_path: Path):
@@ -68,10 +68,3 @@ def test_hashes_know_content_and_names(tmp_path: Path):
     assert len({before, renamed, file_hash(tmp_path / "f")}) == 3
     made_by = provenance({"x": 1}, [tmp_path / "f" / "b"])
     assert made_by == {"settings": {"x": 1}, "inputs": {str(tmp_path / "f" / "b"): file_hash(tmp_path / "f" / "b")}}
-
-
-def test_source_hashes_tell_packages_apart():
-    assert source_hash("pipeline.records.tables") != source_hash("pipeline.records.keypoints")
-    assert source_hash("pipeline.records.tables", "pipeline.records.keypoints") == source_hash(
-        "pipeline.records.keypoints", "pipeline.records.tables"
-    )

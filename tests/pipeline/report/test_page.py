@@ -10,7 +10,7 @@ from pipeline.progress import Progress
 from pipeline.records.artefacts import write_json, written
 from pipeline.records.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
 from pipeline.report.page import SECTIONS
-from pipeline.settings.params import load_params
+from pipeline.settings import load_params
 from pipeline.steps import ablate_postprocessing, evaluate, report
 from tests.pipeline.workspace import ROOT, STRATEGY, make_workspace
 
@@ -55,7 +55,7 @@ def write_mined_sets() -> None:
             {"file_name": names[0], "bbox": box[0].tolist(), "disagreement": 0.2, "keypoint": "left_wrist"}
         ],
     }  # fmt: skip
-    write_json(layout.metrics("pseudo_label", "train"), figures)
+    write_json(layout.figures("pseudo_label", "train"), figures)
     with written(layout.curves("train_joint", STRATEGY)) as path:
         path.write_text("epoch,loss,main_loss,val_ap\n1,0.5,0.4,0.1\n2,0.3,0.2,0.2\n")
 
@@ -95,12 +95,12 @@ def test_the_page_has_every_section_and_needs_no_network(whole):
 def test_a_section_without_its_artefacts_says_which_stage_makes_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     params = make_workspace(tmp_path)
-    for folder in ("data/results", "models", "data/detections", "data/tables", "metrics"):
+    for folder in ("data/results", "models", "data/detections", "data/tables", "data/figures"):
         shutil.rmtree(folder, ignore_errors=True)
     report.run(params, Progress())
     page = layout.REPORT.read_text()
     assert [name for name in SECTIONS if f'id="{name}"' not in page] == []
-    assert f"<code>dvc repro evaluate@{STRATEGY.replace('>', '&gt;')}</code>" in page
+    assert f"<code>dvc repro evaluate@{STRATEGY}</code>" in page
     assert "<code>dvc repro ingest@train</code>" in page
 
 

@@ -15,7 +15,7 @@ from pipeline import layout
 from pipeline.progress import Progress
 from pipeline.records.keypoints import load_keypoint_set
 from pipeline.records.tables import read_table
-from pipeline.settings.params import Ingest, Params, Source
+from pipeline.settings import Ingest, Params, Source
 from pipeline.steps import ingest
 
 REAL = Path(__file__).resolve().parents[4] / "shared" / "real"
@@ -39,7 +39,7 @@ def ingested(source: Source, **settings: Any) -> dict[str, Any]:
     told = ingest.run(params("it", source, **settings), Progress(), "it")
     names = ("images", "instances", "masks", "quarantine", "manifest")
     tables = {name: read_table(getattr(layout, name)("it"), name) for name in names}
-    return tables | {"told": told, "figures": json.loads(layout.metrics("ingest", "it").read_text())}
+    return tables | {"told": told, "figures": json.loads(layout.figures("ingest", "it").read_text())}
 
 
 def write_images(folder: Path, count: int, suffix: str = "jpg") -> None:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.settings.params import Source
+from pipeline.settings import Source
 from pipeline.sources.detections import read_detections
 from tests.pipeline.sources.small import aic_content, coco_content, ingested, write_aic, write_coco, write_images
 

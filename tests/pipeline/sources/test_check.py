@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from pipeline.settings.params import AlignLabels, Ingest, Params, Source
+from pipeline.settings import AlignLabels, Ingest, Params, Source
 from pipeline.sources.check import check, findings
 from tests.pipeline.sources.small import aic_content, coco_content, ingested, write_aic, write_coco
 

@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.records.alignment import align
 from pipeline.records.keypoints import load_keypoint_set
-from pipeline.records.tables import to_numpy
-from pipeline.settings.params import Source
+from pipeline.records.tables import keypoint_set, to_numpy
+from pipeline.settings import Source
 from tests.pipeline.sources.small import REAL, ingested, needs_real
 
 pytestmark = needs_real
@@ -33,15 +33,9 @@ def coco(split: str) -> Source:
 
 def person(tables: dict, identity: str) -> dict:
     (row,) = [r for r in tables["instances"].to_pylist() if r["instance_id"] == identity]
-    names = load_keypoint_set(tables["instances"].schema.metadata and _set_of(tables)).names
+    names = keypoint_set(tables["instances"]).names
     triples = np.array(row["keypoints"]).reshape(-1, 3).round(2).tolist()
     return row | {"named": dict(zip(names, triples, strict=True))}
-
-
-def _set_of(tables: dict) -> str:
-    from pipeline.records.tables import table_info
-
-    return table_info(tables["instances"]).keypoints
 
 
 @pytest.mark.parametrize(
@@ -79,7 +73,7 @@ def test_aic_and_its_alignment():
     assert found["named"]["right_shoulder"] == [54, 200, 2]
     assert found["named"]["left_knee"] == [0, 0, 0]  # published as 0, 0, 3
     assert found["named"]["neck"] == [70, 212, 2]
-    aligned = align(tables["instances"], "coco", {})
+    aligned = align(tables["instances"], load_keypoint_set("coco"), {})
     row = next(r for r in aligned.to_pylist() if r["instance_id"] == "it:01379/human1")
     points = dict(zip(load_keypoint_set("coco").names, np.array(row["keypoints"]).reshape(17, 3).tolist(), strict=True))
     supervised = dict(zip(load_keypoint_set("coco").names, row["supervised"], strict=True))
@@ -163,7 +157,7 @@ def test_posetrack():
     found = person(tables, "it:1003418000000")
     assert sum(found["supervised"]) == 11
     assert found["named"]["head_bottom"] == [542.28, 599.29, 2]
-    aligned = align(tables["instances"], "coco", {})
+    aligned = align(tables["instances"], load_keypoint_set("coco"), {})
     points = np.array(aligned.to_pylist()[0]["keypoints"]).reshape(17, 3)
     coco_set = load_keypoint_set("coco")
     assert points[coco_set.index("nose")].tolist() == [621, 471, 2]

@@ -10,7 +10,7 @@ import pytest
 from pipeline import layout
 from pipeline.progress import Progress
 from pipeline.records.tables import read_table, table_info, to_numpy
-from pipeline.settings.params import AlignLabels, Params
+from pipeline.settings import AlignLabels, Params
 from pipeline.steps import align_labels
 from tests.pipeline.sources.small import aic_content, ingested, write_aic
 
@@ -40,7 +40,7 @@ def test_a_holds_the_people_with_enough_shared_keypoints(tmp_path: Path):
     assert figures == {"instances": 3, "left_out": 1, "shared_keypoints": 8, "labels": 24}
     assert set(np.unique(to_numpy(aligned, "keypoints")[:, 2::3])) == {0, 1, 2}
     info = table_info(aligned)
-    assert (info.keypoints, dict(info.image_roots)) == ("coco", {"it": f"{tmp_path}/set/images"})
+    assert (info.keypoint_set.name, dict(info.image_roots)) == ("coco", {"it": f"{tmp_path}/set/images"})
     assert info.made_by["settings"] == {"keypoints": "coco", "min_keypoints": 1}
 
 

@@ -21,7 +21,7 @@ def few_networks(monkeypatch):
 def test_sizes_and_times_fill_tables_9_and_10(tmp_path, monkeypatch, few_networks):
     monkeypatch.chdir(tmp_path)
     figures = benchmark.run(make_workspace(tmp_path), Progress())
-    written = read_json(layout.metrics("benchmark"))
+    written = read_json(layout.figures("benchmark"))
     assert figures["parameters"] == written["models"][STRATEGY]["parameters"]
     times = compare(9, [workspace_run()])
     assert times.measured == len(times.lines) == 7

@@ -16,7 +16,7 @@ from tests.pipeline.evaluation.generated import coco_of, pycocotools_stats
 from tests.pipeline.workspace import STRATEGY, make_workspace
 
 torch.set_num_threads(1)
-WORSE = "AC->C"
+WORSE = "AC-C"
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def figures(tmp_path_factory):
             path = layout.results(WORSE) / f"val-{boxes}.parquet"
             write_table(path, table_from("poses", columns, table_info(table)))
         compare_strategies.run(params.model_copy(update={"strategies": [STRATEGY, WORSE]}), Progress())
-        yield read_json(layout.metrics("compare_strategies"))
+        yield read_json(layout.figures("compare_strategies"))
 
 
 @pytest.mark.parametrize("boxes", ["detected", "ground_truth"])
@@ -59,4 +59,4 @@ def test_one_model_has_nothing_to_be_compared_with(figures, tmp_path, monkeypatc
     params = make_workspace(tmp_path)
     evaluate.run(params, Progress(), STRATEGY)
     assert compare_strategies.run(params, Progress()) == {}
-    assert read_json(layout.metrics("compare_strategies")) == {}
+    assert read_json(layout.figures("compare_strategies")) == {}

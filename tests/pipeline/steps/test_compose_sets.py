@@ -8,7 +8,7 @@ import pytest
 from pipeline import layout
 from pipeline.progress import Progress
 from pipeline.records.tables import TableInfo, read_table, table_from, to_numpy, write_table
-from pipeline.settings.params import Params, load_params
+from pipeline.settings import Params, load_params
 from pipeline.settings.profile import PROFILES
 from pipeline.steps import compose_sets
 
@@ -54,9 +54,9 @@ def compose(params: Params, strategy: str) -> dict[str, object]:
 
 
 def test_a_set_is_the_concatenation_of_its_letters(params: Params) -> None:
-    figures = compose(params, "ACHU->CH")
-    phi = read_table(layout.training_set("ACHU->CH", "train"), "instances")
-    theta = read_table(layout.training_set("ACHU->CH", "fine_tune"), "instances")
+    figures = compose(params, "ACHU-CH")
+    phi = read_table(layout.training_set("ACHU-CH", "train"), "instances")
+    theta = read_table(layout.training_set("ACHU-CH", "fine_tune"), "instances")
     assert (phi.num_rows, theta.num_rows) == (5 + 3 + 2 + 4, 3 + 2)
     assert figures["train: rows of A"] == 5
     assert sorted(set(theta["kind"].to_pylist())) == ["hard_negative", "labelled"]
@@ -64,31 +64,31 @@ def test_a_set_is_the_concatenation_of_its_letters(params: Params) -> None:
 
 
 def test_hard_negatives_supervise_every_map_and_have_no_keypoint(params: Params) -> None:
-    compose(params, "CH->CH")
-    rows = read_table(layout.training_set("CH->CH", "train"), "instances").to_pylist()
+    compose(params, "CH-CH")
+    rows = read_table(layout.training_set("CH-CH", "train"), "instances").to_pylist()
     mined = [row for row in rows if row["kind"] == "hard_negative"]
     assert mined
     assert all(all(row["supervised"]) and not any(row["keypoints"][2::3]) for row in mined)
 
 
 def test_a_alone_keeps_its_own_keypoints(params: Params) -> None:
-    compose(params, "A->C")
-    phi = read_table(layout.training_set("A->C", "train"), "instances")
+    compose(params, "A-C")
+    phi = read_table(layout.training_set("A-C", "train"), "instances")
     assert to_numpy(phi, "supervised").shape == (7, 14)
-    assert to_numpy(read_table(layout.training_set("A->C", "fine_tune"), "instances"), "supervised").shape == (3, 17)
+    assert to_numpy(read_table(layout.training_set("A-C", "fine_tune"), "instances"), "supervised").shape == (3, 17)
 
 
 def test_bytes_depend_on_the_sets_own_letters_alone(params: Params) -> None:
-    compose(params, "C->C")
-    before = layout.training_set("C->C", "train").read_bytes()
+    compose(params, "C-C")
+    before = layout.training_set("C-C", "train").read_bytes()
     write_table(layout.letter("U", "unlabeled"), people("unlabeled", 9, "pseudo", "coco", 4, 4))
-    compose(params, "C->C")
-    assert layout.training_set("C->C", "train").read_bytes() == before
-    compose(params, "CH->C")
-    assert layout.training_set("CH->C", "fine_tune").read_bytes() == before
+    compose(params, "C-C")
+    assert layout.training_set("C-C", "train").read_bytes() == before
+    compose(params, "CH-C")
+    assert layout.training_set("CH-C", "fine_tune").read_bytes() == before
 
 
 def test_c_without_a_labelled_keypoint_is_refused(params: Params) -> None:
     write_table(layout.instances("train"), people("train", 4, "labelled", "coco", 0, 0))
     with pytest.raises(ValueError, match=r"data/tables/train/instances\.parquet: none of 4 people"):
-        compose(params, "C->C")
+        compose(params, "C-C")

@@ -32,25 +32,24 @@ def visibility_of(table):
 
 
 def test_all_annotations_are_the_table_itself():
-    assert thinned(people(), "all", 0) is not None
-    assert thinned(people(), "all", 0).equals(people())
+    assert thinned(people(), "all") is not None
+    assert thinned(people(), "all").equals(people())
 
 
 def test_without_occluded_keeps_every_visible_keypoint_and_no_other():
-    before, after = visibility_of(people()), thinned(people(), "without_occluded", 0)
+    before, after = visibility_of(people()), thinned(people(), "without_occluded")
     assert after.num_rows == 39  # nothing is left of the first
     np.testing.assert_array_equal(visibility_of(after), np.where(before[1:] == 2, 2, 0))
     np.testing.assert_array_equal(to_numpy(after, "supervised"), before[1:] == 2)
 
 
 def test_as_many_visible_ones_go_as_there_are_occluded():
-    before, after = visibility_of(people()), visibility_of(thinned(people(), "without_as_many_visible", 3))
+    before, after = visibility_of(people()), visibility_of(thinned(people(), "without_as_many_visible"))
     assert (after == 1).sum() == (before == 1).sum()
     assert (before == 2).sum() - (after == 2).sum() == (before == 1).sum()
-    assert thinned(people(), "without_as_many_visible", 3).equals(thinned(people(), "without_as_many_visible", 3))
-    assert not thinned(people(), "without_as_many_visible", 3).equals(thinned(people(), "without_as_many_visible", 4))
+    assert thinned(people(), "without_as_many_visible").equals(thinned(people(), "without_as_many_visible"))
 
 
 @pytest.mark.parametrize("annotations", ["without_occluded", "without_as_many_visible"])
 def test_an_empty_table_stays_empty(annotations):
-    assert thinned(people().slice(0, 0), annotations, 0).num_rows == 0
+    assert thinned(people().slice(0, 0), annotations).num_rows == 0

@@ -15,7 +15,7 @@ from model.detector import DetectorSpec, build_detector, save_detector
 from pipeline import layout
 from pipeline.progress import Progress
 from pipeline.records.tables import concatenate, read_table, table_info, to_numpy, write_table
-from pipeline.settings.params import DetectPeople, MineHardNegatives, Params, Spread
+from pipeline.settings import DetectPeople, MineHardNegatives, Params, Spread
 from pipeline.steps import detect_people, mine_hard_negatives
 from tests.pipeline.detection.conftest import COMPUTE, MODEL, workspace
 
@@ -55,10 +55,12 @@ def write_detections() -> list[dict[str, Any]]:
 
 def test_the_detectors_boxes_are_the_same_bytes_for_any_shards(workspace: Path) -> None:
     torch.manual_seed(0)
-    save_detector(build_detector(DetectorSpec(**MODEL.model_dump())), "models/detector", {})
+    save_detector(
+        build_detector(DetectorSpec(**MODEL.model_dump(exclude={"architecture"}))), "models/detectors/person", {}
+    )
     written = []
     for shard_images in (1, 4, 100):
-        figures = detect_people.run(params("models/detector", shard_images), Progress(), "train")
+        figures = detect_people.run(params("models/detectors/person", shard_images), Progress(), "train")
         written.append(layout.detections("train").read_bytes())
     assert written[0] == written[1] == written[2]
     table = read_table(layout.detections("train"), "detections")
@@ -66,7 +68,7 @@ def test_the_detectors_boxes_are_the_same_bytes_for_any_shards(workspace: Path) 
     images = [int(name.split(":")[1]) for name in table["image_id"].to_pylist()]
     assert images == sorted(images)
     assert table["detection_id"].to_pylist() == [f"train:{i}" for i in range(table.num_rows)]
-    assert set(table_info(table).made_by["inputs"]) == {"models/detector", "data/tables/train/images.parquet"}
+    assert set(table_info(table).made_by["inputs"]) == {"models/detectors/person", "data/tables/train/images.parquet"}
     assert not list(Path(".state/detect_people").iterdir())
 
 
@@ -78,7 +80,7 @@ def test_a_file_in_place_of_the_detector(workspace: Path) -> None:
     # Nine people beside the crowd in ten images; ten detections score 0.95, three others less.
     assert figures["labelled_people_per_image"] == pytest.approx(0.9)
     assert figures["matched_threshold"] == pytest.approx(0.95)
-    metrics = json.loads(layout.metrics("detect_people", "train").read_text())
+    metrics = json.loads(layout.figures("detect_people", "train").read_text())
     assert metrics["detections_at_threshold"] == {"0.05": 13, "0.5": 13, "0.7": 12, "0.9": 11, "0.9924": 0}
     assert sum(metrics["score_histogram"]) == 13
 
@@ -95,7 +97,7 @@ def test_hard_negatives_are_the_confident_ones_that_touch_nobody(workspace: Path
 
     figures = mine_hard_negatives.run(settings, Watched(), "train")
     assert figures["rows"] == 3
-    metrics = json.loads(layout.metrics("mine_hard_negatives", "train").read_text())
+    metrics = json.loads(layout.figures("mine_hard_negatives", "train").read_text())
     assert metrics["rows_at_threshold"] == {"0.5": 3, "0.7": 2, "0.9": 1}
     assert metrics["paper_rows_at_threshold"] == {"0.5": 11762, "0.7": 4359, "0.9": 952}
     table = read_table(layout.letter("H", "train"), "instances")

@@ -16,7 +16,7 @@ from pipeline.progress import Progress
 from pipeline.records.artefacts import file_hash, read_json
 from pipeline.records.keypoints import load_keypoint_set
 from pipeline.records.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
-from pipeline.settings.params import Spread
+from pipeline.settings import Spread
 from pipeline.steps import ablate_postprocessing, evaluate, evaluate_ensemble
 from tests.pipeline.evaluation.generated import coco_of, pycocotools_stats
 from tests.pipeline.workspace import STRATEGY, make_workspace
@@ -42,7 +42,7 @@ def truth_of_val():
 
 @pytest.mark.parametrize("boxes", ["detected", "ground_truth"])
 def test_the_results_file_scores_with_pycocotools_what_the_metrics_say(workspace, boxes):
-    figures = read_json(layout.metrics("evaluate", STRATEGY))["val"][boxes]
+    figures = read_json(layout.figures("evaluate", STRATEGY))["val"][boxes]
     results = json.loads((layout.results(STRATEGY) / f"val-{boxes}.json").read_text())
     expected = pycocotools_stats(coco_of(truth_of_val()), results)
     assert [figures.get(name, -1) for name in STATS] == expected
@@ -51,7 +51,7 @@ def test_the_results_file_scores_with_pycocotools_what_the_metrics_say(workspace
 
 
 def test_every_ap_says_which_boxes_it_used(workspace):
-    figures = read_json(layout.metrics("evaluate", STRATEGY))["val"]
+    figures = read_json(layout.figures("evaluate", STRATEGY))["val"]
     assert figures["ground_truth"]["boxes"] == {"kind": "ground_truth", "count": 7}  # a crowd and one without keypoints
     about = figures["detected"]["boxes"]
     assert (about["kind"], about["detector"], about["threshold"]) == ("detected", "made-up", 0.05)
@@ -68,13 +68,13 @@ def test_detections_that_touch_nobody_are_counted(workspace):
         return one["image_id"] == other["image_id"] and across > 0 and down > 0
 
     alone = sum(not any(touch(box, person) for person in people) for box in detections)
-    figures = read_json(layout.metrics("evaluate", STRATEGY))["val"]
+    figures = read_json(layout.figures("evaluate", STRATEGY))["val"]
     assert figures["detected"]["false_positive_boxes"] == alone
     assert "false_positive_boxes" not in figures["ground_truth"]
 
 
 def test_annotated_boxes_give_the_oks_and_ap_of_equations_26_to_28(workspace):
-    figures = read_json(layout.metrics("evaluate", STRATEGY))["val"]
+    figures = read_json(layout.figures("evaluate", STRATEGY))["val"]
     assert not {"OKS", "AP_Eq27"} & {*figures["detected"], *figures["detected"]["visible"]}
     table, truth = read_table(layout.results(STRATEGY) / "val-ground_truth.parquet", "poses"), truth_of_val()
     poses, boxes = read_poses(table, truth), to_numpy(table, "bbox")  # Soft-NMS has kept every person's pose
@@ -97,7 +97,7 @@ def test_annotated_boxes_give_the_oks_and_ap_of_equations_26_to_28(workspace):
 
 
 def test_every_ap_has_its_interval_and_its_conditions(workspace):
-    figures = read_json(layout.metrics("evaluate", STRATEGY))["val"]
+    figures = read_json(layout.figures("evaluate", STRATEGY))["val"]
     for boxes, found in figures.items():
         views = [found, found["visible"], found["occluded"], *found["max_iou"].values()]
         views += list(found["labelled_keypoints"].values())
@@ -117,9 +117,9 @@ def test_poses_are_a_table_with_boxes_and_scores_sorted_by_image(workspace):
 
 
 def test_a_second_run_gives_the_same_bytes(workspace):
-    before = file_hash(layout.results(STRATEGY)), file_hash(layout.metrics("evaluate", STRATEGY))
+    before = file_hash(layout.results(STRATEGY)), file_hash(layout.figures("evaluate", STRATEGY))
     evaluate.run(workspace, Progress(), STRATEGY)
-    assert (file_hash(layout.results(STRATEGY)), file_hash(layout.metrics("evaluate", STRATEGY))) == before
+    assert (file_hash(layout.results(STRATEGY)), file_hash(layout.figures("evaluate", STRATEGY))) == before
 
 
 def test_what_an_interrupted_run_has_found_is_not_found_again(workspace, monkeypatch):
@@ -142,11 +142,11 @@ def test_what_an_interrupted_run_has_found_is_not_found_again(workspace, monkeyp
     people, again = np.inf, len(seen)
     evaluate.run(params, Progress(), STRATEGY)
     resumed, again = sum(seen[again:]), len(seen)
-    whole = file_hash(layout.results(STRATEGY)), file_hash(layout.metrics("evaluate", STRATEGY))
+    whole = file_hash(layout.results(STRATEGY)), file_hash(layout.figures("evaluate", STRATEGY))
     assert not (layout.STATE / "evaluate" / STRATEGY).exists()
     evaluate.run(params, Progress(), STRATEGY)
     assert resumed < sum(seen[again:])
-    assert (file_hash(layout.results(STRATEGY)), file_hash(layout.metrics("evaluate", STRATEGY))) == whole
+    assert (file_hash(layout.results(STRATEGY)), file_hash(layout.figures("evaluate", STRATEGY))) == whole
 
 
 @pytest.mark.parametrize("spread", [Spread(runner="threads", workers=3, address=None, shard_images=2), DASK])
@@ -154,9 +154,9 @@ def test_workers_find_what_one_process_finds(workspace, spread):
     settings = workspace.evaluate.model_copy(update={"boxes": ["detected"]})
     params = workspace.model_copy(update={"spread": spread, "evaluate": settings})
     evaluate.run(params, Progress(), STRATEGY)
-    alone = file_hash(layout.results(STRATEGY)), file_hash(layout.metrics("evaluate", STRATEGY))
+    alone = file_hash(layout.results(STRATEGY)), file_hash(layout.figures("evaluate", STRATEGY))
     evaluate.run(params, SpreadingProgress(spread), STRATEGY)
-    assert (file_hash(layout.results(STRATEGY)), file_hash(layout.metrics("evaluate", STRATEGY))) == alone
+    assert (file_hash(layout.results(STRATEGY)), file_hash(layout.figures("evaluate", STRATEGY))) == alone
     evaluate.run(workspace, Progress(), STRATEGY)  # for the other tests
 
 
@@ -166,10 +166,10 @@ def test_all_rows_of_the_ablation_come_from_one_pass_each_way(workspace, monkeyp
     monkeypatch.setattr(PoseNetwork, "forward", lambda self, images: seen.append(len(images)) or forward(self, images))
     ablate_postprocessing.run(workspace, Progress(), STRATEGY)
     assert sum(seen) == 2 * read_table(layout.detections("val"), "detections").num_rows
-    found = read_json(layout.metrics("ablate_postprocessing", STRATEGY))
+    found = read_json(layout.figures("ablate_postprocessing", STRATEGY))
     assert set(found["rows"]) == {*ABLATION, OWN_SETTINGS}
     assert len(found["rows"]) == 26
-    evaluated = read_json(layout.metrics("evaluate", STRATEGY))["val"]["detected"]
+    evaluated = read_json(layout.figures("evaluate", STRATEGY))["val"]["detected"]
     assert found["rows"][OWN_SETTINGS]["AP"] == evaluated["AP"]
     assert found["rows"][OWN_SETTINGS]["interval"]["AP"] == evaluated["interval"]["AP"]
     plain, own = found["rows"]["argmax"]["gain_interval"]["AP"], found["rows"][OWN_SETTINGS]["gain_interval"]["AP"]
@@ -207,7 +207,7 @@ def derived_set(name, change):
 def test_a_set_without_annotations_gives_results_for_the_server_and_no_figure(workspace):
     derived_set("test-dev", lambda instances: instances.slice(0, 0))
     evaluate.run(sets_of(workspace, "val", "test-dev"), Progress(), STRATEGY)
-    figures = read_json(layout.metrics("evaluate", STRATEGY))["test-dev"]["detected"]
+    figures = read_json(layout.figures("evaluate", STRATEGY))["test-dev"]["detected"]
     assert (figures["people"], figures["boxes"]["detector"]) == (0, "made-up")
     assert not [name for name in figures if name.startswith(("AP", "AR", "PCK", "OKS", "false", "interval"))]
     results = json.loads((layout.results(STRATEGY) / "test-dev-detected.json").read_text())
@@ -229,7 +229,7 @@ def test_a_keypoint_set_without_sigmas_gives_pck_and_no_ap(workspace, tmp_path):
 
     derived_set("plain", without_sigmas)
     evaluate.run(sets_of(workspace, "plain"), Progress(), STRATEGY)
-    figures = read_json(layout.metrics("evaluate", STRATEGY))["plain"]["detected"]
+    figures = read_json(layout.figures("evaluate", STRATEGY))["plain"]["detected"]
     assert 0 <= figures["PCK"] <= 1
     assert {f"PCK_{name}" for name in names} <= set(figures)
     assert not [name for name in figures if name.startswith(("AP", "AR", "OKS"))]
@@ -239,8 +239,8 @@ def test_a_keypoint_set_without_sigmas_gives_pck_and_no_ap(workspace, tmp_path):
 def test_an_ensemble_of_one_model_is_that_model(workspace):
     params = workspace.model_copy(update={"evaluate_ensemble": {"alone": [f"final/{STRATEGY}"]}})
     evaluate_ensemble.run(params, Progress(), "alone")
-    alone = read_json(layout.metrics("evaluate_ensemble", "alone"))["val"]["ground_truth"]
-    model = read_json(layout.metrics("evaluate", STRATEGY))["val"]["ground_truth"]
+    alone = read_json(layout.figures("evaluate_ensemble", "alone"))["val"]["ground_truth"]
+    model = read_json(layout.figures("evaluate", STRATEGY))["val"]["ground_truth"]
     assert alone["boxes"] == model["boxes"]
     assert alone["AP"] == pytest.approx(model["AP"], abs=0.05)  # an untrained model's peaks are nearly flat
     tables = [read_table(layout.results(name) / "val-ground_truth.parquet", "poses") for name in ("alone", STRATEGY)]

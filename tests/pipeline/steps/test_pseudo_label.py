@@ -7,7 +7,7 @@ import pytest
 from pipeline.learning.ensemble import FusedPoses, FuseShard
 from pipeline.records.keypoints import load_keypoint_set
 from pipeline.records.tables import TableInfo, table_from, to_numpy
-from pipeline.settings.params import Params, load_params
+from pipeline.settings import Params, load_params
 from pipeline.settings.profile import PROFILES
 from pipeline.steps import pseudo_label
 from pipeline.steps.pseudo_label import label_figures, pseudo_labels

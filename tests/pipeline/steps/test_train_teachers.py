@@ -13,7 +13,7 @@ from pipeline.learning.ensemble import load_members
 from pipeline.progress import Progress
 from pipeline.records.artefacts import file_hash, read_json
 from pipeline.records.keypoints import load_keypoint_set
-from pipeline.settings.params import KeypointModel, Params, Teacher
+from pipeline.settings import KeypointModel, Params, Teacher
 from pipeline.steps import train_teachers
 from tests.pipeline.workspace import make_workspace
 
@@ -65,7 +65,7 @@ def test_an_official_checkpoint_becomes_a_teacher_as_it_is(params: Params) -> No
     assert member.padding == 1.25
     card = checkpoints.read_card(layout.teacher("theirs"))
     assert card["trained_by"]["inputs"] == {FILE: file_hash(FILE)}
-    assert read_json(layout.metrics("train_teachers", "theirs")) == figures
+    assert read_json(layout.figures("train_teachers", "theirs")) == figures
     assert 0 <= figures["val_oks"] <= 1
     assert layout.curves("train_teachers", "theirs").read_text().startswith("epoch,val_oks,val_ap,loss\n0,")
 
@@ -99,8 +99,3 @@ def test_other_keypoints_are_refused(params: Params) -> None:
     checkpoints.save(network, "own", {"keypoint_names": names, "trained_on": "x", "padding": 1.4})
     with pytest.raises(ValueError, match="needed are"):
         train_teachers.run(with_teacher(params, NETWORK.model_copy(update={"weights": "own"})), Progress(), "theirs")
-
-
-def test_without_training_there_must_be_a_file() -> None:
-    with pytest.raises(ValueError, match=r"training is null and model\.weights = 'packaged'"):
-        Teacher(model=NETWORK.model_copy(update={"weights": "packaged"}), training=None)

@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.learning.data.augmentation import augmented, draws, half_body_boxes
 from pipeline.records.keypoints import load_keypoint_set
-from pipeline.settings.params import Augmentation
+from pipeline.settings import Augmentation
 from postproc.coordinates import apply
 
 COCO = load_keypoint_set("coco")

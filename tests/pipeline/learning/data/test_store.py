@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pipeline.learning.data import packed, training_batches
-from pipeline.settings.params import Augmentation
+from pipeline.settings import Augmentation
 from tests.pipeline.learning.data.people import blob, misplaced, noise_people, people_table
 
 ALL = Augmentation(rotation=40.0, scale=0.3, flip=0.5, half_body=0.5, half_body_keypoints=8)

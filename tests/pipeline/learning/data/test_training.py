@@ -11,7 +11,7 @@ import torch
 
 from pipeline.learning.data import Batch, pace, training_batches
 from pipeline.records.keypoints import load_keypoint_set
-from pipeline.settings.params import Augmentation
+from pipeline.settings import Augmentation
 from postproc.coordinates import crop_transforms
 from tests.pipeline.learning.data.people import blob, centroid, noise_people, people_table
 

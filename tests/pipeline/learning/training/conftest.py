@@ -11,7 +11,7 @@ import torch
 
 from pipeline.learning.training.job import TrainingJob
 from pipeline.records.tables import TableInfo, table_from, write_table
-from pipeline.settings.params import Augmentation, Compute, KeypointModel, Optimizer, Training
+from pipeline.settings import Augmentation, Compute, KeypointModel, Optimizer, Training
 
 PEOPLE, HARD, PARTLY = 24, range(20, 24), range(12, 20)
 
@@ -108,7 +108,7 @@ def job(training: Training = TRAINING, compute: Compute = COMPUTE, output: str =
     people = Path("people.parquet")
     return TrainingJob(
         stage="train_joint",
-        item="C->C",
+        item="C-C",
         model=MODEL,
         training=training,
         compute=compute,

@@ -19,6 +19,6 @@ if __name__ == "__main__":
     with pytest.MonkeyPatch.context() as patch:
         conftest.workspace.__wrapped__(Path(tempfile.mkdtemp()), patch)  # type: ignore[attr-defined]
         run_job(conftest.job(), Progress())
-        table = pd.read_csv("metrics/curves/train_joint/C->C.csv")
+        table = pd.read_csv("metrics/curves/train_joint/C-C.csv")
     kept = {name: table[name].tolist() for name in ("loss", "main_loss", "learning_rate")}
     (Path(__file__).parent / "golden.json").write_text(json.dumps(kept, indent=2) + "\n")

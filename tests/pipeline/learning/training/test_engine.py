@@ -25,7 +25,7 @@ from safetensors.torch import load_file
 from torch.optim.swa_utils import AveragedModel
 
 from model.network import build
-from pipeline.learning.training import engine, state
+from pipeline.learning.training import engine
 from pipeline.learning.training.job import row_weights, run_job
 from pipeline.progress import Progress
 from tests.pipeline.killing import killed_until_done
@@ -39,7 +39,7 @@ GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 TOLERANCE = 1e-3
 
 
-def curves(name: str = "C->C") -> pd.DataFrame:
+def curves(name: str = "C-C") -> pd.DataFrame:
     return pd.read_csv(f"metrics/curves/train_joint/{name}.csv")
 
 
@@ -325,18 +325,3 @@ def test_torchrun_must_start_as_many_processes_as_params_say(workspace: Path, mo
     monkeypatch.setenv("WORLD_SIZE", "16")
     with pytest.raises(ValueError, match=r"compute\.processes = 1, but torchrun has started 16 processes"):
         run_job(job(), Progress())
-
-
-def test_the_fingerprint_knows_settings_inputs_and_code(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def current(settings: dict[str, int]) -> str:
-        return state.fingerprint(settings, {"table": Path("people.parquet")})
-
-    first = current({"a": 1})
-    assert current({"a": 1}) == first
-    assert current({"a": 2}) != first
-    with monkeypatch.context() as patch:
-        patch.setattr(state, "source_hash", lambda *packages: "other code")
-        assert current({"a": 1}) != first
-    with Path("people.parquet").open("ab") as file:
-        file.write(b" ")
-    assert current({"a": 1}) != first

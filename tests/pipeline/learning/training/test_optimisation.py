@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipeline.learning.training.optimisation import learning_rate, make_optimizer
-from pipeline.settings.params import Optimizer
+from pipeline.settings import Optimizer
 
 
 def settings(**changes: object) -> Optimizer:

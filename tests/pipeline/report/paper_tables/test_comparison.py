@@ -3,11 +3,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
-from ruamel.yaml import YAML
 
 from pipeline.evaluation.ablation import ABLATION, OWN_SETTINGS
 from pipeline.report.paper_tables import Run, compare, experiments_for, show
 from pipeline.report.paper_tables.published import NUMBERS, STATS, published
+from pipeline.settings.merging import resolve
+from pipeline.settings.profile import profile_text
+from pipeline.settings.reading import load_yaml
 
 ROOT = Path(__file__).resolve().parents[4]
 CONDITIONS = {
@@ -19,7 +21,8 @@ CONDITIONS = {
 
 
 def params(profile: str = "built-in") -> dict:
-    return YAML(typ="safe", pure=True).load((ROOT / "pipeline/profiles" / f"{profile}.yaml").read_text())
+    """A profile's params, merged as they run."""
+    return resolve(load_yaml(profile_text(profile), profile))[0]
 
 
 def evaluated(strategy: str, ap: float, **views: object) -> dict:
@@ -49,12 +52,12 @@ def test_figures_are_the_papers():
 
 def test_a_measured_row_stands_beside_the_papers_and_says_which_boxes():
     settings = params()
-    settings["strategies"] = ["ACHU->CH", "AC->C"]
-    run = Run("workspace", settings, evaluated("ACHU->CH", 0.4321) | evaluated("AC->C", 0.4))
+    settings["strategies"] = ["ACHU-CH", "AC-C"]
+    run = Run("workspace", settings, evaluated("ACHU-CH", 0.4321) | evaluated("AC-C", 0.4))
     text = show(5, [run])
     assert "75.6 | 43.2" in text
     assert "75.0 | 40.0" in text
-    assert "74.8 |      " in text  # A->C was not measured
+    assert "74.8 |      " in text  # A-C was not measured
     assert "[1] val, 150 images, boxes of ours with score >= 0.05, person AP 50.0" in text
 
 
@@ -77,10 +80,10 @@ def test_experiments_are_what_is_missing_and_none_twice():
     wanted = experiments_for(6, [workspace])
     thresholds = [settings.get("mine_hard_negatives.score_threshold", 0.5) for settings in wanted]
     assert thresholds == [0.5, 0.7, 0.9]
-    assert all(settings["strategies"] == ["ACH->CH"] for settings in wanted)
+    assert all(settings["strategies"] == ["ACH-CH"] for settings in wanted)
     changed = params()
-    changed["strategies"], changed["mine_hard_negatives"]["score_threshold"] = ["ACH->CH"], 0.7
-    done = Run("exp-1", changed, evaluated("ACH->CH", 0.3))
+    changed["strategies"], changed["mine_hard_negatives"]["score_threshold"] = ["ACH-CH"], 0.7
+    done = Run("exp-1", changed, evaluated("ACH-CH", 0.3))
     queued = Run("exp-2", {**changed, "mine_hard_negatives": {"score_threshold": 0.9}}, {}, pending=True)
     assert len(experiments_for(6, [workspace, done, queued])) == 1
     assert "75.2 | 30.0" in show(6, [workspace, done, queued])
@@ -89,7 +92,7 @@ def test_experiments_are_what_is_missing_and_none_twice():
 
 def test_strategies_that_share_their_params_are_one_experiment():
     wanted = experiments_for(5, [Run("workspace", params(), {})])
-    assert wanted == [{"strategies": ["C->C", "A->C", "AC->C", "ACH->CH", "ACHU->CH"]}]
+    assert wanted == [{"strategies": ["C-C", "A-C", "AC-C", "ACH-CH", "ACHU-CH"]}]
 
 
 def seeded(seed: int, strategies: list[str], name: str = "exp") -> tuple[str, dict]:
@@ -100,25 +103,25 @@ def seeded(seed: int, strategies: list[str], name: str = "exp") -> tuple[str, di
 
 
 def test_seeds_become_a_mean_with_its_spread():
-    metrics = [evaluated("AC->C", ap) for ap in (0.40, 0.44, 0.45)]
-    runs = [Run(*seeded(seed, ["AC->C"]), each) for seed, each in enumerate(metrics)]
-    runs += [replace(runs[0], name="again", metrics=evaluated("AC->C", 0.9))]  # the same seed is no new draw
+    metrics = [evaluated("AC-C", ap) for ap in (0.40, 0.44, 0.45)]
+    runs = [Run(*seeded(seed, ["AC-C"]), each) for seed, each in enumerate(metrics)]
+    runs += [replace(runs[0], name="again", metrics=evaluated("AC-C", 0.9))]  # the same seed is no new draw
     text = show(5, [Run("workspace", params(), {}), *runs])
     assert "75.0 | 43.0 ± 2.6" in text  # mean 43, squares 9 + 1 + 4 over two
     assert "mean and standard deviation of 3 seeds" in text
     other = params()
     other["mine_hard_negatives"]["score_threshold"] = 0.9  # another experiment, not another seed
-    changed = Run("other", {**other, "strategies": ["AC->C"]}, evaluated("AC->C", 0.1))
+    changed = Run("other", {**other, "strategies": ["AC-C"]}, evaluated("AC-C", 0.1))
     assert show(5, [Run("workspace", params(), {}), *runs, changed]) == text
 
 
 def test_each_seed_is_queued_once():
-    workspace = Run("workspace", params(), evaluated("ACHU->CH", 0.4))
-    done = Run(*seeded(1, ["C->C", "A->C"]), evaluated("C->C", 0.3) | evaluated("A->C", 0.3))
+    workspace = Run("workspace", params(), evaluated("ACHU-CH", 0.4))
+    done = Run(*seeded(1, ["C-C", "A-C"]), evaluated("C-C", 0.3) | evaluated("A-C", 0.3))
     seed = {"train_joint.training.seed": 1, "fine_tune.training.seed": 1}
     assert experiments_for(5, [workspace, done], seeds=[0, 1]) == [
-        {"strategies": ["C->C", "A->C", "AC->C", "ACH->CH"]},
-        {**seed, "strategies": ["AC->C", "ACH->CH", "ACHU->CH"]},
+        {"strategies": ["C-C", "A-C", "AC-C", "ACH-CH"]},
+        {**seed, "strategies": ["AC-C", "ACH-CH", "ACHU-CH"]},
     ]
 
 
@@ -136,10 +139,10 @@ def test_differences_are_taken_between_ours():
     runs = []
     for name, kept, more in (("i", "without_occluded", 0.0), ("v", "without_as_many_visible", 0.25)):
         settings = params()
-        settings["strategies"] = ["C->C"]
+        settings["strategies"] = ["C-C"]
         settings["train_joint"]["annotations"] = kept
         occluded = {**views["occluded"], "AP": views["occluded"]["AP"] + more}
-        runs.append(Run(name, settings, evaluated("C->C", 0.4, visible=views["visible"], occluded=occluded)))
+        runs.append(Run(name, settings, evaluated("C-C", 0.4, visible=views["visible"], occluded=occluded)))
     table = compare(13, runs)
     ap = [line.cells[0].ours for line in table.lines]
     assert ap == ["50.0", "10.0", "50.0", "0.0", "35.0", "25.0"]

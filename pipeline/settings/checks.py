@@ -1,0 +1,208 @@
+"""What is wrong with params that are each allowed, and what has no effect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.records.keypoints import load_keypoint_set
+from pipeline.settings.params import Params, parse_strategy
+from pipeline.settings.recipe import LETTER_SOURCES, detector_of, letters_of, unneeded
+
+
+def problems(params: Params) -> list[str]:
+    """Names that lead nowhere, strategies that cannot run: one line each, which starts with the key's path."""
+    return [
+        *_strategies(params),
+        *_unknown_sources(params),
+        *_without_detections(params),
+        *_detectors(params),
+        *_ensembles(params),
+        *_checkpoints(params),
+        *_keypoint_sets(params),
+    ]
+
+
+def _strategies(params: Params) -> list[str]:
+    found = []
+    for position, text in enumerate(params.strategies):
+        path = f"strategies.{position} = {text!r}"
+        try:
+            letters = set("".join(parse_strategy(text)))
+        except ValueError as error:
+            found.append(f"{path}: {error}")
+            continue
+        for letter, (key, sources) in LETTER_SOURCES.items():
+            if letter in letters and not sources(params):
+                found.append(f"{path}: uses {letter}, but {key} is empty; name at least one source there")
+    if len(set(params.strategies)) != len(params.strategies):
+        found.append(f"strategies = {params.strategies!r}: a strategy stands more than once")
+    if "U" in letters_of(params) and not params.train_teachers.models:
+        found.append("train_teachers.models is empty, but a strategy uses U: allowed is at least one teacher")
+    return found
+
+
+def _unknown_sources(params: Params) -> list[str]:
+    known = set(params.data.sources)
+    return [
+        f"{path}: no source {name!r} in data.sources; allowed: {', '.join(sorted(known))}"
+        for path, names in _references(params).items()
+        for name in names
+        if name not in known
+    ]
+
+
+def _references(params: Params) -> dict[str, list[str]]:
+    return {
+        "align_labels.sources": params.align_labels.sources,
+        "data.labelled": [params.data.labelled],
+        "data.validation": [params.data.validation],
+        "detect_people.sources": list(params.detect_people.sources),
+        "mine_hard_negatives.sources": params.mine_hard_negatives.sources,
+        "pseudo_label.sources": params.pseudo_label.sources,
+        "evaluate.sets": params.evaluate.sets,
+        "ablate_postprocessing.set": [params.ablate_postprocessing.set],
+    }
+
+
+def _without_detections(params: Params) -> list[str]:
+    needing = {
+        "mine_hard_negatives.sources": params.mine_hard_negatives.sources,
+        "pseudo_label.sources": params.pseudo_label.sources,
+    }
+    if "detected" in params.evaluate.boxes:
+        needing["evaluate.sets"] = params.evaluate.sets
+    if params.ablate_postprocessing.boxes == "detected":
+        needing["ablate_postprocessing.set"] = [params.ablate_postprocessing.set]
+    return [
+        f"{path}: {name!r} has no detections; add it to detect_people.sources"
+        + ("" if path not in ("evaluate.sets", "ablate_postprocessing.set") else ", or use ground_truth boxes")
+        for path, names in needing.items()
+        for name in names
+        if name in params.data.sources and name not in params.detect_people.sources
+    ]
+
+
+def _detectors(params: Params) -> list[str]:
+    allowed = [f"models/detectors/{name}" for name in params.train_detector.models]
+    return [
+        f"detect_people.sources.{source} = {origin!r}: no such detector; allowed: "
+        + ", ".join([*allowed, "a COCO-format detections file (.json)"])
+        for source, origin in params.detect_people.sources.items()
+        if not origin.endswith(".json") and detector_of(origin) not in params.train_detector.models
+    ]
+
+
+def _ensembles(params: Params) -> list[str]:
+    known = [f"teachers/{name}" for name in params.train_teachers.models]
+    known += [f"final/{strategy}" for strategy in params.strategies]
+    return [
+        f"evaluate_ensemble.{name}: no model {member!r}; allowed: {', '.join(known)}"
+        for name, members in params.evaluate_ensemble.items()
+        for member in members
+        if member not in known
+    ]
+
+
+def _checkpoints(params: Params) -> list[str]:
+    """A teacher that is not trained needs the file of its weights."""
+    return [
+        f"train_teachers.models.{name}.checkpoint = {teacher.model.weights!r}: allowed is the file of a pose checkpoint"
+        for name, teacher in params.train_teachers.models.items()
+        if teacher.training is None and teacher.model.weights in ("none", "imagenet", "packaged")
+    ]
+
+
+def _keypoint_sets(params: Params) -> list[str]:
+    places = {"data.keypoints": params.data.keypoints}
+    places |= {f"data.sources.{key}.keypoints": source.keypoints for key, source in params.data.sources.items()}
+    found = []
+    for path, name in places.items():
+        try:
+            load_keypoint_set(name)
+        except ValueError as error:
+            found.append(f"{path} = {name!r}: {error}")
+    return found
+
+
+def warnings(params: Params) -> list[str]:
+    """What has no effect in this run, cannot work as it is meant, or is computed for nothing: a line each."""
+    return [*_without_effect(params), *_schedules(params), *_without_sigmas(params), *unneeded(params)]
+
+
+def _without_effect(params: Params) -> list[str]:
+    found = []
+    processing = params.evaluate.postprocessing
+    if not processing.flip and processing.shift != "auto":
+        found.append(f"evaluate.postprocessing.shift = {processing.shift} has no effect without flip")
+    for path, model in [("train_joint", params.train_joint.model)] + [
+        (f"train_teachers.models.{name}", teacher.model) for name, teacher in params.train_teachers.models.items()
+    ]:
+        if model.architecture == "hrnet" and (model.mixers or model.auxiliary):
+            found.append(f"{path}: mixers and auxiliary have no effect for architecture 'hrnet'")
+    if params.spread.runner == "threads" and params.spread.address is not None:
+        found.append(f"spread.address = {params.spread.address!r} has no effect with runner 'threads'")
+    return found
+
+
+def _schedules(params: Params) -> list[str]:
+    keypoints = _count(params.data.keypoints)
+    trainings = {"train_joint": params.train_joint.training, "fine_tune": params.fine_tune.training}
+    trainings |= {
+        f"train_teachers.models.{name}": teacher.training
+        for name, teacher in params.train_teachers.models.items()
+        if teacher.training is not None
+    }
+    found = []
+    for path, training in trainings.items():
+        if training.samples_per_epoch is not None:
+            batches = -(-training.samples_per_epoch // (training.batch_size * params.compute.processes))
+            steps = training.epochs * -(-batches // training.accumulate)
+            if training.optimizer.warmup_steps >= steps:
+                found.append(
+                    f"{path}.optimizer.warmup_steps = {training.optimizer.warmup_steps}: the whole training has "
+                    f"{steps} steps, so the learning rate never reaches its value"
+                )
+        wanted = training.augmentation.half_body_keypoints
+        if training.augmentation.half_body > 0 and keypoints is not None and wanted > keypoints:
+            found.append(
+                f"{path}.augmentation.half_body_keypoints = {wanted}: the set {params.data.keypoints!r} has "
+                f"{keypoints}, so half_body has no effect"
+            )
+        if training.validate_every > training.epochs and training.patience:
+            found.append(f"{path}.patience = {training.patience}: validated once only, at the end")
+        if training.batch_size == 1 and not training.freeze_batch_norm:
+            found.append(f"{path}.batch_size = 1: batch norm learns nothing from one; set freeze_batch_norm")
+    return found
+
+
+def _count(name: str) -> int | None:
+    try:
+        return len(load_keypoint_set(name))
+    except ValueError:
+        return None
+
+
+def _without_sigmas(params: Params) -> list[str]:
+    keypoints = load_keypoint_set(params.data.keypoints)
+    if keypoints.sigmas is not None:
+        return []
+    return [
+        f"data.keypoints = {params.data.keypoints!r}: the set has no sigmas, so there is no OKS and no AP; "
+        "PCK and the mean distance, as shares of the box, are reported in their place"
+    ]
+
+
+def unwatched(params: Params) -> list[str]:
+    """Keypoint sets that DVC cannot find: it looks for pipeline/keypoint_sets/NAME.yaml."""
+    places = {"data.keypoints": params.data.keypoints}
+    places |= {f"data.sources.{name}.keypoints": source.keypoints for name, source in params.data.sources.items()}
+    return [
+        f"{where} = {name!r}: DVC looks for pipeline/keypoint_sets/{name}.yaml; write {_from_the_sets(name)!r}"
+        for where, name in places.items()
+        if Path(name).suffix == ".yaml"
+    ]
+
+
+def _from_the_sets(path: str) -> str:
+    plain = str(Path(path).with_suffix(""))
+    return plain if Path(path).is_absolute() else f"../../{plain}"

@@ -1,0 +1,134 @@
+"""Which stages the params make, item by item, and which of them anything needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import PurePath
+
+from pipeline.settings.params import Params, parse_strategy
+
+Stage = tuple[str, str | None]  # a stage and its item
+
+SINGLE = ("compare_strategies", "benchmark", "report")
+LETTER_SOURCES: dict[str, tuple[str, Callable[[Params], list[str]]]] = {
+    "A": ("align_labels.sources", lambda params: params.align_labels.sources),
+    "H": ("mine_hard_negatives.sources", lambda params: params.mine_hard_negatives.sources),
+    "U": ("pseudo_label.sources", lambda params: params.pseudo_label.sources),
+}
+STAGES = (
+    "synthesize",
+    "ingest",
+    "align_labels",
+    "train_detector",
+    "detect_people",
+    "mine_hard_negatives",
+    "train_teachers",
+    "pseudo_label",
+    "compose_sets",
+    "train_joint",
+    "fine_tune",
+    "evaluate",
+    "evaluate_ensemble",
+    "compare_strategies",
+    "ablate_postprocessing",
+    "benchmark",
+    "report",
+)
+DETECTORS = PurePath("models/detectors")
+
+
+def items_of(params: Params) -> dict[str, list[str]]:
+    """The items of each stage that has any, as `dvc.yaml` makes them of the params, in the order of the recipe."""
+    by_strategy = params.strategies
+    return {
+        "synthesize": list(params.synthesize),
+        "ingest": list(params.data.sources),
+        "align_labels": params.align_labels.sources,
+        "train_detector": list(params.train_detector.models),
+        "detect_people": list(params.detect_people.sources),
+        "mine_hard_negatives": params.mine_hard_negatives.sources,
+        "train_teachers": list(params.train_teachers.models),
+        "pseudo_label": params.pseudo_label.sources,
+        "compose_sets": by_strategy,
+        "train_joint": by_strategy,
+        "fine_tune": by_strategy,
+        "evaluate": by_strategy,
+        "evaluate_ensemble": list(params.evaluate_ensemble),
+        "ablate_postprocessing": by_strategy,
+    }
+
+
+def letters_of(params: Params) -> set[str]:
+    """The letters that the strategies use; those that cannot be read have none."""
+    letters: set[str] = set()
+    for strategy in params.strategies:
+        try:
+            letters |= set("".join(parse_strategy(strategy)))
+        except ValueError:
+            continue
+    return letters
+
+
+def detector_of(origin: str) -> str | None:
+    """The detector that a source's boxes come from, by its folder; None for another path."""
+    path = PurePath(origin)
+    return path.name if path.parent == DETECTORS else None
+
+
+def needed(params: Params) -> dict[str, set[str]]:
+    """The items that the strategies, their evaluation and the ensembles need, by stage."""
+    letters = letters_of(params)
+    by_letter = {letter: set(sources(params)) for letter, (_, sources) in LETTER_SOURCES.items() if letter in letters}
+    detected = by_letter.get("H", set()) | by_letter.get("U", set())
+    if "detected" in params.evaluate.boxes:
+        detected |= set(params.evaluate.sets)
+    if params.ablate_postprocessing.boxes == "detected":
+        detected.add(params.ablate_postprocessing.set)
+    origins = {origin for name, origin in params.detect_people.sources.items() if name in detected}
+    sources = {params.data.labelled, params.data.validation, params.ablate_postprocessing.set, *params.evaluate.sets}
+    sources |= set().union(detected, *by_letter.values())
+    members = {member for ensemble in params.evaluate_ensemble.values() for member in ensemble}
+    teachers = set(params.train_teachers.models)
+    return {
+        "synthesize": {name for name in params.synthesize if _reads(params, sources, name)},
+        "ingest": sources,
+        "align_labels": by_letter.get("A", set()),
+        "train_detector": {detector_of(origin) or "" for origin in origins},
+        "detect_people": detected,
+        "mine_hard_negatives": by_letter.get("H", set()),
+        "train_teachers": {name for name in teachers if "U" in letters or f"teachers/{name}" in members},
+        "pseudo_label": by_letter.get("U", set()),
+    }
+
+
+def _reads(params: Params, sources: set[str], rendered: str) -> bool:
+    return any(
+        PurePath(params.data.sources[name].index).is_relative_to(PurePath("data") / rendered)
+        for name in sources
+        if name in params.data.sources
+    )
+
+
+_WHERE = {
+    "synthesize": ("synthesize", "rendered"),
+    "ingest": ("data.sources", "read"),
+    "align_labels": ("align_labels.sources", "aligned"),
+    "train_detector": ("train_detector.models", "trained"),
+    "detect_people": ("detect_people.sources", "searched for people"),
+    "mine_hard_negatives": ("mine_hard_negatives.sources", "mined"),
+    "train_teachers": ("train_teachers.models", "trained"),
+    "pseudo_label": ("pseudo_label.sources", "labelled"),
+}
+_LETTER = {"align_labels": "A", "mine_hard_negatives": "H", "pseudo_label": "U"}
+
+
+def unneeded(params: Params) -> list[str]:
+    """What `dvc repro` would make that nothing uses, a line each: DVC runs every item that the params name."""
+    wanted, found = needed(params), []
+    for stage, items in items_of(params).items():
+        for item in items:
+            if stage in wanted and item not in wanted[stage]:
+                where, done = _WHERE[stage]
+                why = f"no strategy uses {_LETTER[stage]}" if stage in _LETTER else "nothing uses it"
+                found.append(f"{where}: {item} is {done} for nothing, {why}; take it out to leave it out")
+    return found

@@ -1,0 +1,24 @@
+"""What every section of the params has in common, and the kinds of values they are made of."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Size = Annotated[list[Annotated[int, Field(ge=32, le=2048)]], Field(min_length=2, max_length=2)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+
+
+class Section(BaseModel):
+    """A part of the params file: no unknown keys, no silent conversions, no changes after reading.
+
+    The text below a field is its documentation: in `docs/params.md`, and in an editor that reads the JSON schema.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)

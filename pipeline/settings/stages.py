@@ -1,0 +1,221 @@
+"""The sections of the params that are not a training: machines, data, and what each stage does."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.settings.section import Count, Name, Section, Share, Size, Whole
+
+Refinement = Literal["none", "quarter", "parabola", "paraboloid", "dark", "log_parabola"]
+Boxes = Literal["detected", "ground_truth"]
+
+
+class Compute(Section):
+    """What the work runs on."""
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+    """auto is the first GPU, else the CPU; or cpu, cuda, cuda:1."""
+    precision: Literal["float32", "bfloat16", "float16"]
+    """Of the networks' arithmetic; float16 needs a GPU."""
+    processes: Count
+    """That train together, one a GPU: on this machine, or on all machines together where torchrun starts them."""
+    workers: Whole
+    """Processes that load data, per training process; 0: the training process itself."""
+    crop_store: bool
+    """Cut the people to train on out of their images once, below .state/, and read those."""
+    compile: bool
+    """torch.compile."""
+
+
+class Spread(Section):
+    """Where the shards of the parallel stages run."""
+
+    runner: Literal["threads", "dask", "ray"]
+    """threads: this machine; dask and ray: a cluster."""
+    workers: Count
+    """Each computes on one thread, so that what comes out is the same with any number."""
+    address: str | None
+    """Of an existing Dask scheduler or Ray head; null starts one on this machine."""
+    shard_images: Count
+    """Images of a shard; about 1,000 for large sets."""
+
+
+class Source(Section):
+    """One data set as it was published."""
+
+    format: Literal["coco", "aic", "ochuman", "posetrack", "folder"]
+    """Of its annotation file; folder: images without labels."""
+    index: str
+    """What DVC watches: an annotation file, an image list, or a folder."""
+    images: str
+    """The folder that the file names are relative to."""
+    keypoints: str
+    """Its keypoint set: a name in pipeline/keypoint_sets (a path is meant from there: ../../my/set)."""
+
+
+class Data(Section):
+    """The data sets by name, and what they are for."""
+
+    keypoints: str
+    """What the models learn: a name in pipeline/keypoint_sets (a path is meant from there: ../../my/set)."""
+    labelled: Name
+    """C, the source that is labelled in these keypoints."""
+    validation: Name
+    """The source that validates a model while it trains."""
+    sources: dict[Name, Source]
+    """Every data set, by name."""
+
+
+class Synthesize(Section):
+    """One built-in data set, rendered."""
+
+    seed: Whole
+    """Decides every picture."""
+    train_images: Count
+    """Labelled, to train on."""
+    val_images: Count
+    """Labelled, to validate on."""
+    external_images: Count
+    """In AI Challenger's format."""
+    unlabeled_images: Count
+    """Without labels."""
+    image_size: Size
+    """Height and width in pixels."""
+
+
+class Ingest(Section):
+    """Reading the sources."""
+
+    check_images: bool
+    """Decode every image, not only its header."""
+    max_bad_share: Share
+    """More bad records than this stop the run."""
+
+
+class AlignLabels(Section):
+    """A: foreign labels, mapped to the target's keypoints by name (section 4.3)."""
+
+    sources: list[Name]
+    """The external sets; []: no A."""
+    min_keypoints: Count
+    """Fewer shared keypoints than this leave a person out."""
+
+
+class DetectPeople(Section):
+    """People's boxes on each source (sections 4.1, 4.2)."""
+
+    sources: dict[Name, str]
+    """By source, a detector's folder (models/detectors/NAME) or a COCO-format detections file; {}: none is needed."""
+    score_threshold: Share
+    """Less certain boxes are dropped."""
+    nms_threshold: Share
+    """Overlap (IoU) from which the less certain of two boxes is dropped."""
+
+
+class MineHardNegatives(Section):
+    """H: confident detections that touch no annotated person (section 4.1)."""
+
+    sources: list[Name]
+    """Where they are mined; []: no H."""
+    score_threshold: Share
+    """From this detector score on."""
+    report_thresholds: list[Share]
+    """Thresholds whose counts the report shows beside the paper's."""
+
+
+class Decoding(Section):
+    """From heatmaps to keypoints (section 5)."""
+
+    flip: bool
+    """Average with the mirrored crop's heatmaps."""
+    shift: Annotated[float, Field(ge=0, le=1)] | Literal["auto"]
+    """SSP's 1/r in heatmap cells (Eq 25); auto: the exact misalignment."""
+    gaussian: bool
+    """Filter the heatmaps (GF) before the maximum is taken."""
+    refinement: Refinement
+    """Sub-pixel refinement (SOA): parabola is the paper's."""
+
+
+class Postprocessing(Decoding):
+    """From heatmaps to an image's poses."""
+
+    nms: Literal["none", "hard", "soft"]
+    """Suppression of poses that are alike (OKS)."""
+    nms_threshold: Share
+    """OKS from which two poses are alike."""
+    keypoint_score_threshold: Share
+    """Keypoints below it do not count towards the pose's score."""
+
+
+class PersonThreshold(Section):
+    """Which detections on unlabelled images are people."""
+
+    mode: Literal["fixed", "matched"]
+    """fixed: the value below; matched: the score that leaves as many people an image as C has."""
+    value: Share
+    """The paper's is 0.9924."""
+
+
+class PseudoLabel(Section):
+    """U: the ensemble's fused keypoints on unlabelled images (section 4.2)."""
+
+    sources: list[Name]
+    """The unlabelled sets; []: no U."""
+    person_threshold: PersonThreshold
+    """Which detections are people."""
+    keypoint_threshold: Share
+    """Keypoints scored lower are not supervised; the paper's is 0.9."""
+    min_keypoints: Count
+    """People with fewer keypoints above the threshold are left out."""
+    decoding: Decoding
+    """From the teachers' heatmaps to keypoints."""
+    batch_size: Count
+    """People at a time."""
+
+
+class Evaluate(Section):
+    """Which sets, on which boxes."""
+
+    sets: Annotated[list[Name], Field(min_length=1)]
+    """Sources with labels."""
+    boxes: Annotated[list[Boxes], Field(min_length=1)]
+    """People's boxes: the detector's (or a file's), or the annotated ones."""
+    box_threshold: Share
+    """Detections scored lower are left out."""
+    batch_size: Count
+    """People at a time."""
+    postprocessing: Postprocessing
+    """From heatmaps to an image's poses."""
+    bootstrap: Whole
+    """Resamples of the images for confidence intervals; 0: none."""
+
+
+class AblatePostprocessing(Section):
+    """Tables 7 and 8."""
+
+    set: Name
+    """A source with labels."""
+    boxes: Boxes
+    """As in evaluate.boxes."""
+
+
+class Benchmark(Section):
+    """Tables 9 and 10, on this machine."""
+
+    people: Count
+    """People in a timed batch."""
+    repeats: Count
+    """Runs, of which the median counts."""
+
+
+class Report(Section):
+    """The HTML page."""
+
+    title: str
+    """Its heading."""
+    pictures: Count
+    """Of predictions."""
+    seed: Whole
+    """Decides which."""
