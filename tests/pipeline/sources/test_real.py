@@ -100,7 +100,7 @@ def test_anybodys_own_keypoint_set(tmp_path: Path, keypoints: str):
         )
         tables = ingested(source, max_bad_share=0.0)
         assert tables["images"].num_rows == tables["instances"].num_rows == count
-        assert len(load_keypoint_set(_set_of(tables))) == 14
+        assert len(keypoint_set(tables["instances"])) == 14
         assert to_numpy(tables["instances"], "keypoints").shape == (count, 42)
         if split == "train":
             found = person(tables, "it:1")
