@@ -73,7 +73,9 @@ def curves_png(curves: pd.DataFrame) -> bytes:
     loss = figure.subplots()
     loss.plot(curves["epoch"], curves["loss"], marker=".", color="tab:blue")
     loss.set(xlabel="epoch", ylabel="loss")
-    measured = next((name for name in ("val_ap", "val_AP") if name in curves and curves[name].notna().any()), None)
+    measured = next(
+        (name for name in ("val_ap", "val_pck", "val_AP") if name in curves and curves[name].notna().any()), None
+    )
     if measured is not None:
         rows = curves[curves[measured].notna()]
         accuracy = loss.twinx()

@@ -11,8 +11,7 @@ import numpy as np
 from pipeline.evaluation.matching import THRESHOLDS
 from pipeline.evaluation.people import Poses, Truth
 from pipeline.evaluation.similarity import Pairs, box_iou, oks_of_pairs, pairs_within_images
-
-PCK_SHARE = 0.2  # of the box's longer side
+from pipeline.learning.training.validation import PCK_SHARE
 
 
 def own_oks(truth: Truth, points: np.ndarray) -> np.ndarray:
@@ -31,7 +30,8 @@ def pck(truth: Truth, poses: Poses, boxes: np.ndarray) -> dict[str, float]:
     """Share of labelled keypoints within 0.2 of the longer side of the annotated box (Yang and Ramanan 2013).
 
     A person's pose is the one whose box [D, 4] overlaps the annotated one most (IoU at least 0.5, best score first on a
-    tie); without one, all the person's keypoints are missed. Keys: `PCK`, and `PCK_<keypoint>`.
+    tie); without one, all the person's keypoints are missed. Keys: `PCK`, `PCK_<keypoint>`, and `distance`, the mean
+    distance of the keypoints that are not missed, as a share of that side.
     """
     order = np.lexsort((-poses.scores, poses.image))
     pairs = pairs_within_images(poses.image[order], truth.image, len(truth.images))
@@ -45,9 +45,11 @@ def pck(truth: Truth, poses: Poses, boxes: np.ndarray) -> dict[str, float]:
         if np.isinf(points[person]).all() and not taken[pose]:
             points[person], taken[pose] = poses.points[pose], True
     counted = (truth.keypoints[:, :, 2] > 0) & ~truth.ignored[:, None]
-    reach = PCK_SHARE * truth.boxes[:, 2:].max(1, initial=0)
-    near = np.hypot(*np.moveaxis(points - truth.keypoints[:, :, :2], 2, 0)) <= reach[:, None]
-    figures = {"PCK": _share(near, counted)}
+    side = truth.boxes[:, 2:].max(1, initial=0)[:, None]
+    distance = np.hypot(*np.moveaxis(points - truth.keypoints[:, :, :2], 2, 0))
+    near = distance <= PCK_SHARE * side
+    found = (distance / np.maximum(side, 1e-9))[counted & np.isfinite(distance)]
+    figures = {"PCK": _share(near, counted), "distance": float(found.mean()) if len(found) else -1.0}
     return figures | {f"PCK_{name}": _share(near[:, k], counted[:, k]) for k, name in enumerate(truth.names)}
 
 

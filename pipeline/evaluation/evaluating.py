@@ -46,7 +46,7 @@ def evaluate_all(
                 about = {
                     "boxes": chosen.boxes,
                     "model": " + ".join(dict.fromkeys(networks.values())),
-                    "postprocessing": settings_text(params.evaluate.postprocessing),
+                    "postprocessing": settings_text(params.evaluate.postprocessing, keypoints),
                 }
                 found = _evaluate(params, name, chosen, find(chosen, title), keypoints, inputs, path)
                 figures[source][boxes] = about | found
@@ -59,7 +59,7 @@ def headline(figures: dict[str, Any]) -> dict[str, float]:
     return {
         f"{row['set']}.{row['boxes']}.{name}": row[name]
         for row in _rows(figures)
-        for name in ("AP", "AR", *OWN_FIGURES, "PCK")
+        for name in ("AP", "AR", *OWN_FIGURES, "PCK", "distance")
         if name in row
     }
 

@@ -124,13 +124,8 @@ def _suppressed(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Places in `order` of the poses that stay, and their points [Q, K, 2]."""
     points = decoded.points[order]
-    if settings.nms == "none":
+    if settings.nms == "none" or keypoints.sigmas is None:  # without sigmas no pose is like another
         return np.arange(len(order)), points
-    if keypoints.sigmas is None:
-        raise ValueError(
-            f"evaluate.postprocessing.nms = {settings.nms!r}: keypoint set '{keypoints.name}' has no sigmas, so poses "
-            "have no OKS; allowed: none"
-        )
     bounds = np.r_[np.flatnonzero(np.r_[True, image[1:] != image[:-1]]), len(image)] if len(image) else np.zeros(1, int)
     arguments = (points, scores[order], decoded.area[order], keypoints.sigmas, bounds, settings.nms_threshold)
     if settings.nms == "soft":
@@ -139,10 +134,10 @@ def _suppressed(
     return kept, points[kept]
 
 
-def settings_text(settings: Postprocessing) -> str:
+def settings_text(settings: Postprocessing, keypoints: KeypointSet) -> str:
     """Post-processing in words: `flip test, shift auto, Gaussian filter, parabola, Soft-NMS at 0.9`."""
     shift = settings.shift if isinstance(settings.shift, str) else f"{settings.shift:g}"
-    suppression = {"soft": "Soft-NMS", "hard": "NMS"}.get(settings.nms)
+    suppression = {"soft": "Soft-NMS", "hard": "NMS"}.get(settings.nms) if keypoints.sigmas is not None else None
     parts = [
         f"flip test, shift {shift}" if settings.flip else "no flip test",
         "Gaussian filter" if settings.gaussian else "no filter",

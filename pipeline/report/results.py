@@ -19,6 +19,7 @@ from pipeline.settings import arrow
 PLAIN = next(iter(ABLATION))  # the row without any technique
 OWN_HEADER = ("mean OKS", "AP of Eq 26-27")  # of `OWN_FIGURES`
 FEW = "Over a few people neither an AP nor its interval means much"
+WITHOUT_OKS = ("PCK", "distance")  # of a keypoint set without sigmas: within 0.2 of the box's side, mean share of it
 VIEWS = {"all": None, "visible": "visible", "occluded": "occluded"}
 BOXES = {"detected": "detected boxes", "ground_truth": "ground-truth boxes"}
 
@@ -44,7 +45,8 @@ def results(context: Context) -> Section:
     return Section(
         "results",
         "Results",
-        "AP and AR by COCO's protocol, in percent, with the 95 % interval over resampled images in parentheses. "
+        "AP and AR by COCO's protocol, in percent, with the 95 % interval over resampled images in parentheses; "
+        "without sigmas PCK, the keypoints within 0.2 of the box's longer side, and the mean distance as its share. "
         "An AP means little without the boxes it was measured on, so they stand beside it.",
         blocks,
     )
@@ -91,7 +93,9 @@ def _made_by(strategy: str, figures: dict[str, Any]) -> str:
 
 
 def _stats(rows: list[tuple[str, str, str, dict[str, Any]]]) -> Table:
-    names = [*STATS, "PCK"] if any("PCK" in figures for *_, figures in rows) else list(STATS)
+    without_oks = any("PCK" in figures for *_, figures in rows)
+    with_oks = any("AP" in figures for *_, figures in rows) or not without_oks
+    names = [*(STATS if with_oks else ()), *(WITHOUT_OKS if without_oks else ())]
     body = []
     for strategy, source, _, figures in rows:
         stats = _figures(figures, names)

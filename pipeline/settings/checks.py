@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pipeline.records.keypoints import load_keypoint_set
@@ -126,7 +127,8 @@ def _keypoint_sets(params: Params) -> list[str]:
 
 def warnings(params: Params) -> list[str]:
     """What has no effect in this run, cannot work as it is meant, or is computed for nothing: a line each."""
-    return [*_without_effect(params), *_schedules(params), *_without_sigmas(params), *unneeded(params)]
+    found = [*_without_effect(params), *_schedules(params), *_without_sigmas(params), *_mirrors(params)]
+    return [*found, *_same_sets(params), *unneeded(params)]
 
 
 def _without_effect(params: Params) -> list[str]:
@@ -175,6 +177,30 @@ def _schedules(params: Params) -> list[str]:
     return found
 
 
+def _same_sets(params: Params) -> list[str]:
+    """Strategies that train on the same sets, their letters in another order."""
+    known: dict[tuple[frozenset[str], ...], str] = {}
+    found = []
+    for strategy in params.strategies:
+        sets = tuple(map(frozenset, parse_strategy(strategy)))
+        if sets in known:
+            found.append(f"strategies: {strategy} comes to the same sets as {known[sets]}")
+        known.setdefault(sets, strategy)
+    return found
+
+
+def _mirrors(params: Params) -> list[str]:
+    """A set with a left and a right and no mirror pairs: a flipped crop would train the left as the right."""
+    keypoints = load_keypoint_set(params.data.keypoints)
+    sided = [name for name in keypoints.names if re.search(r"(?i)(^|[^a-z])(left|right|l|r)([^a-z]|$)", name)]
+    if keypoints.flip_pairs or not sided or not params.train_joint.training.augmentation.flip:
+        return []
+    return [
+        f"data.keypoints = {params.data.keypoints!r}: {', '.join(sided[:4])} have sides, but the set names no "
+        "flip_pairs: flipped crops train the left as the right"
+    ]
+
+
 def _count(name: str) -> int | None:
     try:
         return len(load_keypoint_set(name))
@@ -188,7 +214,8 @@ def _without_sigmas(params: Params) -> list[str]:
         return []
     return [
         f"data.keypoints = {params.data.keypoints!r}: the set has no sigmas, so there is no OKS and no AP; "
-        "PCK and the mean distance, as shares of the box, are reported in their place"
+        "PCK and the mean distance, as shares of the box, are reported in their place, and "
+        "evaluate.postprocessing.nms has no effect"
     ]
 
 

@@ -10,6 +10,7 @@ from pipeline import layout
 from pipeline.evaluation.ablation import ABLATION, OWN_SETTINGS, row_settings
 from pipeline.evaluation.average_precision import STATS, summarise
 from pipeline.evaluation.bootstrap import as_bounds, image_weights, interval, resampled_ap
+from pipeline.evaluation.boxed import pck
 from pipeline.evaluation.matching import match_poses
 from pipeline.evaluation.people import read_poses
 from pipeline.evaluation.postprocess import decode_people, poses_of
@@ -17,6 +18,7 @@ from pipeline.evaluation.sets import evaluation_set, load_model, network_text
 from pipeline.learning.devices import pick_device
 from pipeline.progress import Progress
 from pipeline.records.artefacts import write_json
+from pipeline.records.tables import to_numpy
 from pipeline.settings import Decoding, Params
 
 
@@ -28,10 +30,10 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
         chosen = evaluation_set(
             params, params.ablate_postprocessing.set, params.ablate_postprocessing.boxes, model.keypoints
         )
-        if chosen.truth.sigmas is None or chosen.truth.ignored.all():
+        if chosen.truth.ignored.all():
             raise ValueError(
-                f"ablate_postprocessing.set = {params.ablate_postprocessing.set!r}: no annotated people whose keypoint "
-                "set has sigmas, so there is no AP to compare"
+                f"ablate_postprocessing.set = {params.ablate_postprocessing.set!r}: no annotated people, so there is "
+                "nothing to compare with"
             )
     rows = {name: row_settings(row, params.evaluate.postprocessing) for name, row in ABLATION.items()}
     rows[OWN_SETTINGS] = params.evaluate.postprocessing
@@ -56,7 +58,11 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
             table, _ = poses_of(
                 chosen.people, chosen.box_scores, decoded[decoding_key(settings)], settings, model.keypoints, item, {}
             )
-            matches = match_poses(chosen.truth, read_poses(table, chosen.truth))
+            poses = read_poses(table, chosen.truth)
+            if chosen.truth.sigmas is None:
+                figures[name] = pck(chosen.truth, poses, to_numpy(table, "bbox"))
+                continue
+            matches = match_poses(chosen.truth, poses)
             figures[name] = {key: value for key, value in summarise(matches).items() if value >= 0}
             if resamples:
                 samples[name] = resampled_ap(matches, image_weights(matches.images, resamples))
@@ -68,8 +74,9 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     progress.table(
         "ablation", [{"row": name, **{s: row[s] for s in STATS if s in row}} for name, row in figures.items()]
     )
-    best = max(figures, key=lambda name: figures[name].get("AP", -1))
-    return {"best": best, **{name: figures[name].get("AP", float(np.nan)) for name in (best, OWN_SETTINGS)}}
+    measure = "AP" if chosen.truth.sigmas is not None else "PCK"
+    best = max(figures, key=lambda name: figures[name].get(measure, -1))
+    return {"best": best, **{f"{name}: {measure}": figures[name].get(measure) for name in (best, OWN_SETTINGS)}}
 
 
 def _uncertainty(row: np.ndarray, plain: np.ndarray) -> dict[str, Any]:

@@ -50,6 +50,11 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     beside = {"rows_at_threshold": counts, "paper_rows_at_threshold": {f"{t:g}": n for t, n in PAPER.items()}}
     write_json(layout.figures("mine_hard_negatives", item), figures | beside)
     progress.table("hard-negatives", beside_paper(counts), "Hard negatives by threshold")
+    if not negatives.num_rows:
+        progress.say(
+            f"warning: H of {item} is empty: no detection scored mine_hard_negatives.score_threshold = "
+            f"{settings.score_threshold} or more touches nobody; by threshold: {counts}"
+        )
     if negatives.num_rows:
         progress.image("hard-negatives", picture(negatives, PICTURES), "The most confident hard negatives")
     return figures | {f"rows_at_{threshold}": count for threshold, count in counts.items()}

@@ -37,8 +37,23 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
         write_table(layout.letter("U", item), table)
         forget(label.work)
     figures |= label_figures(params, table, poses, people)
+    if not table.num_rows:
+        progress.say(nothing_labelled(params, people, poses, item))
     write_json(layout.figures("pseudo_label", item), figures)
     return {key: value for key, value in figures.items() if not isinstance(value, list | dict)}
+
+
+def nothing_labelled(params: Params, people: pa.Table, poses: FusedPoses, item: str) -> str:
+    """Why U is empty, with the scores that were seen."""
+    settings = params.pseudo_label
+    if not people.num_rows:
+        return f"warning: U of {item} is empty: no detection reaches pseudo_label.person_threshold"
+    middle, best = np.quantile(poses.scores, [0.5, 0.95])
+    return (
+        f"warning: U of {item} is empty: of {people.num_rows} people none has {settings.min_keypoints} keypoints "
+        f"scored pseudo_label.keypoint_threshold = {settings.keypoint_threshold} or more; half of the scores are above "
+        f"{middle:.2f}, one in twenty above {best:.2f}"
+    )
 
 
 def labelling(params: Params, item: str) -> tuple[FuseShard, dict[str, Any]]:

@@ -19,4 +19,10 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
         labelled=params.data.labelled,
         validation=params.data.validation,
     )
-    return run_job(job, progress)
+    figures = run_job(job, progress)
+    if figures and not figures.get("val_AP", 1.0) > 0:
+        progress.say(
+            f"warning: detector {item} finds nobody on {job.validation} (AP {figures['val_AP']:.3g}): what is mined, "
+            "labelled and evaluated on its boxes will be empty"
+        )
+    return figures

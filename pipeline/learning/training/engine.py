@@ -22,6 +22,7 @@ from pipeline.learning.devices import autocast, normalise
 from pipeline.learning.training.distributed import from_first, mean_over_processes, rank, world_size
 from pipeline.learning.training.optimisation import learning_rate, make_optimizer
 from pipeline.learning.training.state import RunState
+from pipeline.learning.training.validation import RANKED_BY
 from pipeline.progress import Progress
 from pipeline.records.artefacts import write_json
 from pipeline.settings import Compute, Training
@@ -240,7 +241,7 @@ class Trainer:
         figures = from_first(self.validate(network) if rank() == 0 else {})
         self._train_mode()
         if figures and self.settings.patience:
-            score = figures["val_oks"]
+            score = next(figures[name] for name in RANKED_BY if name in figures)
             self.position.since_best += 1
             if score > self.position.best:
                 self.position.best, self.position.since_best = score, 0

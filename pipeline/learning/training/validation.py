@@ -13,6 +13,8 @@ from pipeline.records.tables import keypoint_set, to_numpy
 from pipeline.settings import Compute, Decoding
 
 THRESHOLDS = np.arange(0.5, 0.96, 0.05)  # Eq 26
+PCK_SHARE = 0.2  # of the box's longer side
+RANKED_BY = ("val_oks", "val_pck")  # what says which weights are best, the first that there is
 
 
 def oks_to_truth(points: np.ndarray, truth: np.ndarray, area: np.ndarray, keypoints: KeypointSet) -> np.ndarray:
@@ -28,6 +30,24 @@ def oks_to_truth(points: np.ndarray, truth: np.ndarray, area: np.ndarray, keypoi
     similarity = np.exp(-distance / (2 * np.maximum(area, 1.0)[:, None] * variance[None]))
     labelled = truth[:, :, 2] > 0
     return (similarity * labelled).sum(1) / np.maximum(labelled.sum(1), 1)
+
+
+def distances_to_truth(points: np.ndarray, truth: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """[N, K] distance of each keypoint to its own annotation, as a share of the box's longer side.
+
+    NaN where a keypoint is unlabelled. `points` [N, K, 2], `truth` [N, K, 3] and `boxes` [N, 4] (x, y, w, h) in image
+    pixels.
+    """
+    distance = np.hypot(*np.moveaxis(points - truth[:, :, :2], 2, 0)) / np.maximum(boxes[:, 2:].max(1), 1.0)[:, None]
+    return np.where(truth[:, :, 2] > 0, distance, np.nan)
+
+
+def figures_without_oks(distances: np.ndarray) -> dict[str, float]:
+    """What validates a model whose keypoint set has no sigmas: PCK (Yang and Ramanan 2013) and the mean distance."""
+    known = distances[np.isfinite(distances)]
+    if not len(known):
+        return {"val_pck": 0.0, "val_distance": 0.0}
+    return {"val_pck": float((known <= PCK_SHARE).mean()), "val_distance": float(known.mean())}
 
 
 def validation_figures(oks: np.ndarray) -> dict[str, float]:
@@ -48,7 +68,10 @@ def validate(
     device: torch.device,
     settings: Decoding,
 ) -> dict[str, float]:
-    """`val_oks` and `val_ap` of a network on the annotated boxes of `people` (see `labelled_people`)."""
+    """`val_oks` and `val_ap` of a network on the annotated boxes of `people` (see `labelled_people`).
+
+    Without sigmas there is no OKS: `val_pck` and `val_distance` stand in.
+    """
     keypoints = keypoint_set(people)
     points = np.zeros((people.num_rows, len(keypoints), 2))
     was_training = network.training
@@ -64,4 +87,6 @@ def validate(
         points[prediction.rows], _ = keypoints_of(prediction, settings, network, keypoints)
     network.train(was_training)
     truth = to_numpy(people, "keypoints").reshape(people.num_rows, -1, 3)
+    if keypoints.sigmas is None:
+        return figures_without_oks(distances_to_truth(points, truth, to_numpy(people, "bbox")))
     return validation_figures(oks_to_truth(points, truth, to_numpy(people, "area"), keypoints))

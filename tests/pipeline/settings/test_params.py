@@ -217,6 +217,7 @@ def test_no_profile_warns_about_itself(name: str) -> None:
         ("strategies", ["ACU-C"], "mine_hard_negatives.sources: train is mined for nothing, no strategy uses H"),
         ("strategies", ["C-C"], "align_labels.sources: external is aligned for nothing, no strategy uses A"),
         ("strategies", ["C-C"], "data.sources: external is read for nothing"),
+        ("strategies", ["ACHU-CH", "CAHU-HC"], "CAHU-HC comes to the same sets as ACHU-CH"),
     ],
 )  # fmt: skip
 def test_what_has_no_effect_or_is_made_for_nothing_is_named(path: str, value: Any, said: str) -> None:
@@ -234,3 +235,15 @@ def test_a_detector_that_nothing_needs_is_named() -> None:
 def test_every_section_is_in_params_yaml() -> None:
     assert list(RAW) == [key for key in RAW if key in ParamsFile.model_fields]
     assert set(RAW) == set(ParamsFile.model_fields)
+
+
+def test_a_set_without_sigmas_or_mirror_pairs_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "bird.yaml"
+    path.write_text("names: [beak, left_wing, right_wing]\n")
+    found = warned("data.keypoints", str(path))
+    assert "has no sigmas, so there is no OKS and no AP" in found
+    assert "left_wing, right_wing have sides, but the set names no flip_pairs" in found
+    path.write_text(
+        "names: [beak, left_wing, right_wing]\nflip_pairs: [[left_wing, right_wing]]\nsigmas: [0.1, 0.1, 0.1]\n"
+    )
+    assert "bird" not in warned("data.keypoints", str(path))
