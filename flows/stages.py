@@ -6,7 +6,9 @@ import importlib
 import os
 import pkgutil
 import time
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -18,9 +20,10 @@ from flows.spread import SpreadingProgress
 from pipeline import layout
 from pipeline.progress import Progress, Silence
 from pipeline.records.artefacts import file_hash, write_json
-from pipeline.settings import Params, load_params, recipe, warnings
+from pipeline.settings import PARAMS_FILE, Params, load_params, warnings
+from pipeline.settings.graph import Definition, read_graph
 from pipeline.settings.leftovers import drop_notes
-from pipeline.settings.recipe import items_of
+from pipeline.settings.reading import load_yaml, read_text
 
 Figures = dict[str, Any]
 
@@ -40,10 +43,11 @@ def run_stage(name: str, item: str | None = None) -> Figures:
     params = load_params()
     for warning in warnings(params) if first else ():
         say_once(f"warning: params.yaml: {warning}")
-    check_item(params, name, item)
+    graph = current_graph()
+    check_item(graph, name, item)
     if not first:
         return _work(name, item, params, Silence())
-    drop_notes(params)
+    drop_notes(graph)
     address = server.connect()
     started = time.monotonic()
     try:
@@ -62,15 +66,17 @@ def label(name: str, item: str | None) -> str:
     return f"{name}@{item}" if item else name
 
 
-def check_item(params: Params, name: str, item: str | None) -> None:
+def check_item(graph: Mapping[str, Definition], name: str, item: str | None) -> None:
     """ValueError unless there is such a stage, and the params make this item of it."""
     if name not in stage_names():
         raise ValueError(f"stage {name!r}: there is none of that name; allowed: {', '.join(stage_names())}")
-    items = items_of(params).get(name)
-    if items is None and item is not None and name in recipe.SINGLE:
+    if name not in graph:  # not in dvc.yaml: a stage that is being written
+        return
+    stage = graph[name]
+    if not stage.has_items and item is not None:
         raise ValueError(f"stage {name!r} has no items; leave {item!r} out")
-    if items is not None and item not in items:
-        allowed = ", ".join(items) or "none, for params.yaml leaves this stage out"
+    if stage.has_items and item not in stage.items:
+        allowed = ", ".join(stage.items) or "none, for params.yaml leaves this stage out"
         what = "works item by item, name one" if item is None else f"has no item {item!r}"
         raise ValueError(f"stage {name!r} {what}; allowed: {allowed}")
 
@@ -83,13 +89,21 @@ def _work(name: str, item: str | None, params: Params, progress: Progress) -> Fi
 def _work_and_note(name: str, item: str | None, params: Params, progress: Progress) -> Figures:
     """Run the step, write its headline figures, and leave a note of what the item made for the stages that join it."""
     figures = _work(name, item, params, progress)
-    if name in recipe.STAGES and name not in layout.WITHOUT_METRICS:
-        numbers = {key: value for key, value in figures.items() if value is None or value == value}
-        write_json(layout.metrics(name, item), numbers)
-    if name in recipe.STAGES and item is not None and name not in layout.WITHOUT_NOTE:
-        made = layout.results_of(name, item)
-        write_json(layout.note(name, item), {str(path): file_hash(path) for path in made})
+    stage = current_graph().get(name)
+    made = stage.items.get(item or "") if stage is not None else None
+    if made is not None:
+        for path in made.metrics:
+            write_json(path, {key: value for key, value in figures.items() if value is None or value == value})
+        notes = [path for path in made.outs if layout.INDEX in Path(path).parents]
+        results = [path for path in (*made.outs, *made.plots) if path not in notes]
+        for path in notes:
+            write_json(path, {result: file_hash(result) for result in results})
     return figures
+
+
+def current_graph() -> dict[str, Definition]:
+    """The stages of this workspace, with the items that its params make."""
+    return read_graph(load_yaml(read_text(PARAMS_FILE), str(PARAMS_FILE)))
 
 
 def _run(name: str, item: str | None, params: Params, address: str | None) -> Figures:

@@ -60,7 +60,7 @@ def results(strategy: str) -> Path:
 
 MODELS = Path("models")
 TEACHERS = MODELS / "teachers"
-INDEX = Path("data/index")
+INDEX = Path("data/index")  # notes of what the items of a stage made, for the stages that join them
 REPORT = Path("reports/report.html")
 STATE = Path(".state")  # resume state: outside DVC's outputs, which are deleted before a stage reruns
 STATE_VARIABLE = "CCM_STATE"  # the project's STATE, for experiments: they run in copies of it that are thrown away
@@ -109,44 +109,3 @@ def metrics(stage: str, item: str | None = None) -> Path:
 def curves(stage: str, item: str) -> Path:
     """A training stage's curves (CSV, shown by `dvc plots`)."""
     return Path("metrics/curves") / stage / f"{item}.csv"
-
-
-def note(stage: str, item: str) -> Path:
-    """An item's note of its results' hashes, for the stages that join a stage's items."""
-    return INDEX / stage / f"{item}.json"
-
-
-WITHOUT_METRICS = ("synthesize", "compose_sets", "report")
-WITHOUT_NOTE = ("synthesize", "compose_sets")
-WITHOUT_FIGURES = (*WITHOUT_METRICS, "align_labels")
-TRAININGS = ("train_detector", "train_teachers", "train_joint", "fine_tune")
-
-
-def results_of(stage: str, item: str | None) -> list[Path]:
-    """What a stage (or its item) makes, but for its metrics and its note."""
-    name = item or ""
-    own = {
-        "synthesize": [synthetic(name)],
-        "ingest": [images(name).parent, manifest(name)],
-        "align_labels": [letter("A", name)],
-        "train_detector": [detector(name)],
-        "detect_people": [detections(name)],
-        "mine_hard_negatives": [letter("H", name)],
-        "train_teachers": [teacher(name)],
-        "pseudo_label": [letter("U", name)],
-        "compose_sets": [training_set(name, "train").parent],
-        "train_joint": [joint(name)],
-        "fine_tune": [final(name)],
-        "evaluate": [results(name)],
-        "evaluate_ensemble": [results(name)],
-        "report": [REPORT],
-    }.get(stage, [])
-    own += [] if stage in WITHOUT_FIGURES else [figures(stage, item)]
-    return own + ([curves(stage, name)] if stage in TRAININGS else [])
-
-
-def outputs(stage: str, item: str | None) -> list[Path]:
-    """Everything that DVC tracks of a stage (or its item)."""
-    made = results_of(stage, item)
-    made += [] if stage in WITHOUT_METRICS else [metrics(stage, item)]
-    return made + ([note(stage, item)] if item is not None and stage not in WITHOUT_NOTE else [])

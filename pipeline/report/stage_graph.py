@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from markupsafe import Markup, escape
+
+from pipeline.settings.graph import read_graph
 
 BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, LANE = 168, 46, 22, 36, 10
 
@@ -28,41 +28,15 @@ class Stage:
 
 def read_stages(path: Path, params: Mapping[str, Any]) -> list[Stage]:
     """The stages of a `dvc.yaml` with their items expanded from params, in the file's order."""
-    stages = yaml.safe_load(path.read_text())["stages"]
-    expanded = {name: _expand(stage, params) for name, stage in stages.items()}
-    made = {name: {p for outs, _ in items.values() for p in outs} for name, items in expanded.items()}
+    graph = read_graph(params, path)
+    made = {name: {p for item in stage.items.values() for p in item.made} for name, stage in graph.items()}
     result = []
-    for name, items in expanded.items():
-        reads = {p for _, deps in items.values() for p in deps}
-        parents = tuple(other for other in expanded if other != name and _touch(reads, made[other]))
-        description = stages[name].get("do", stages[name]).get("desc", "")
-        names = tuple(items) if "foreach" in stages[name] else ()
-        result.append(Stage(name, description, names, parents, left_out=not items))
+    for name, stage in graph.items():
+        reads = {p for item in stage.items.values() for p in item.deps}
+        parents = tuple(other for other in graph if other != name and _touch(reads, made[other]))
+        items = tuple(stage.items) if stage.has_items else ()
+        result.append(Stage(name, stage.description, items, parents, left_out=not stage.items))
     return result
-
-
-def _expand(stage: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, tuple[set[str], set[str]]]:
-    """(outputs, dependencies) by item, `${...}` filled in."""
-    if "foreach" not in stage:
-        return {"": _paths(stage, params)}
-    source = stage["foreach"]
-    over = _lookup(source.strip("${}"), params) if isinstance(source, str) else source
-    items = over.items() if isinstance(over, Mapping) else [(str(item), item) for item in over or []]
-    return {str(key): _paths(stage["do"], {**params, "key": key, "item": item}) for key, item in items}
-
-
-def _paths(stage: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[set[str], set[str]]:
-    def filled(key: str) -> set[str]:
-        entries = (entry if isinstance(entry, str) else next(iter(entry)) for entry in stage.get(key) or [])
-        return {re.sub(r"\$\{([^}]+)\}", lambda m: str(_lookup(m[1], values)), entry) for entry in entries}
-
-    return filled("outs") | filled("metrics") | filled("plots"), filled("deps")
-
-
-def _lookup(path: str, values: Any) -> Any:
-    for key in path.strip().split("."):
-        values = values.get(key) if isinstance(values, Mapping) else None
-    return values
 
 
 def _touch(reads: set[str], made: set[str]) -> bool:

@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipeline import layout
-from pipeline.settings.params import Params
-from pipeline.settings.recipe import items_of
-
-_MARK = "\0"
+from pipeline.settings.graph import MARK, Definition
 
 
-def leftovers(params: Params) -> list[Path]:
-    """Artefacts in the workspace of items that the params do not name (built-in data sets aside), notes left out."""
+def leftovers(graph: Mapping[str, Definition]) -> list[Path]:
+    """Artefacts in the workspace of items that the params do not name; notes and built-in data sets left out."""
     made: dict[Path, set[str]] = {}
-    for stage, items in items_of(params).items():
-        if stage != "synthesize":
-            for pattern in layout.outputs(stage, _MARK):
-                made.setdefault(pattern, set()).update(items)
-    return sorted(
-        path
-        for pattern, items in made.items()
-        if layout.INDEX not in pattern.parents
-        for item, path in _found(pattern)
-        if item not in items
-    )
+    for stage in graph.values():
+        for pattern in map(Path, stage.pattern.made):
+            if stage.has_items and pattern.parent != Path("data") and layout.INDEX not in pattern.parents:
+                made.setdefault(pattern, set()).update(stage.items)
+    found = {path for pattern, items in made.items() for item, path in _lying(pattern) if item not in items}
+    return sorted(found)
 
 
-def _found(pattern: Path) -> Iterator[tuple[str, Path]]:
+def _lying(pattern: Path) -> Iterator[tuple[str, Path]]:
     """The items whose artefact of this pattern is there, and the artefact. Files of DVC's and git's are none."""
-    if _MARK not in pattern.name or not pattern.parent.is_dir():
+    if MARK not in pattern.name or not pattern.parent.is_dir():
         return
-    before, after = pattern.name.split(_MARK)
+    before, after = pattern.name.split(MARK)
     for path in pattern.parent.iterdir():
         name = path.name
         fits = name.startswith(before) and name.endswith(after) and path.is_dir() == (not after)
@@ -41,7 +33,7 @@ def _found(pattern: Path) -> Iterator[tuple[str, Path]]:
             yield name[len(before) : len(name) - len(after)], path
 
 
-def remove(paths: list[Path]) -> None:
+def remove(paths: Sequence[Path]) -> None:
     """Remove leftovers; DVC's cache still has what it tracked."""
     for path in paths:
         if path.is_dir() and not path.is_symlink():
@@ -50,9 +42,9 @@ def remove(paths: list[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
-def drop_notes(params: Params) -> None:
+def drop_notes(graph: Mapping[str, Definition]) -> None:
     """Drop the notes of items that are no more, so that what joins a stage's items does not depend on them."""
-    for stage, items in items_of(params).items():
-        for path in (layout.INDEX / stage).glob("*.json"):
-            if path.stem not in items:
+    for name, stage in graph.items():
+        for path in (layout.INDEX / name).glob("*.json"):
+            if path.stem not in stage.items:
                 path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Which stages the params make, item by item, and which of them anything needs."""
+"""Which items of the stages the strategies need, and which are made for nothing."""
 
 from __future__ import annotations
 
@@ -7,39 +7,16 @@ from pathlib import PurePath
 
 from pipeline.settings.params import Params, parse_strategy
 
-Stage = tuple[str, str | None]  # a stage and its item
-
-SINGLE = ("compare_strategies", "benchmark", "report")
 LETTER_SOURCES: dict[str, tuple[str, Callable[[Params], list[str]]]] = {
     "A": ("align_labels.sources", lambda params: params.align_labels.sources),
     "H": ("mine_hard_negatives.sources", lambda params: params.mine_hard_negatives.sources),
     "U": ("pseudo_label.sources", lambda params: params.pseudo_label.sources),
 }
-STAGES = (
-    "synthesize",
-    "ingest",
-    "align_labels",
-    "train_detector",
-    "detect_people",
-    "mine_hard_negatives",
-    "train_teachers",
-    "pseudo_label",
-    "compose_sets",
-    "train_joint",
-    "fine_tune",
-    "evaluate",
-    "evaluate_ensemble",
-    "compare_strategies",
-    "ablate_postprocessing",
-    "benchmark",
-    "report",
-)
 DETECTORS = PurePath("models/detectors")
 
 
-def items_of(params: Params) -> dict[str, list[str]]:
-    """The items of each stage that has any, as `dvc.yaml` makes them of the params, in the order of the recipe."""
-    by_strategy = params.strategies
+def made(params: Params) -> dict[str, list[str]]:
+    """The items of the stages that come before the strategies' own, as `dvc.yaml` makes them of the params."""
     return {
         "synthesize": list(params.synthesize),
         "ingest": list(params.data.sources),
@@ -49,12 +26,6 @@ def items_of(params: Params) -> dict[str, list[str]]:
         "mine_hard_negatives": params.mine_hard_negatives.sources,
         "train_teachers": list(params.train_teachers.models),
         "pseudo_label": params.pseudo_label.sources,
-        "compose_sets": by_strategy,
-        "train_joint": by_strategy,
-        "fine_tune": by_strategy,
-        "evaluate": by_strategy,
-        "evaluate_ensemble": list(params.evaluate_ensemble),
-        "ablate_postprocessing": by_strategy,
     }
 
 
@@ -125,10 +96,9 @@ _LETTER = {"align_labels": "A", "mine_hard_negatives": "H", "pseudo_label": "U"}
 def unneeded(params: Params) -> list[str]:
     """What `dvc repro` would make that nothing uses, a line each: DVC runs every item that the params name."""
     wanted, found = needed(params), []
-    for stage, items in items_of(params).items():
-        for item in items:
-            if stage in wanted and item not in wanted[stage]:
-                where, done = _WHERE[stage]
-                why = f"no strategy uses {_LETTER[stage]}" if stage in _LETTER else "nothing uses it"
-                found.append(f"{where}: {item} is {done} for nothing, {why}; take it out to leave it out")
+    for stage, items in made(params).items():
+        for item in sorted(set(items) - wanted[stage], key=items.index):
+            where, done = _WHERE[stage]
+            why = f"no strategy uses {_LETTER[stage]}" if stage in _LETTER else "nothing uses it"
+            found.append(f"{where}: {item} is {done} for nothing, {why}; take it out to leave it out")
     return found
