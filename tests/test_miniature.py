@@ -12,20 +12,24 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline.settings.profile import profile_text
+from pipeline.settings.reading import load_yaml
+
 ROOT = Path(__file__).parent.parent
 TINY_MODEL = {"backbone": "mobilenetv3_small_050", "weights": "none", "input_size": [64, 64], "mixers": [16, 16]}
 TINY_TRAINING = {"epochs": 1, "samples_per_epoch": 32, "validate_every": 1}
 
 
-def miniature() -> dict[str, Any]:
-    """The built-in profile, shrunk to seconds a stage."""
-    params: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "pipeline/profiles/built-in.yaml").read_text())
+def miniature(profile: str = "built-in") -> dict[str, Any]:
+    """A profile, shrunk to seconds a stage."""
+    params: dict[str, Any] = load_yaml(profile_text(profile), profile)
     sizes = {"train_images": 24, "val_images": 10, "external_images": 10, "unlabeled_images": 10}
     params["synthesize"]["built-in"] |= sizes | {"image_size": [120, 160]}
-    params["models"]["person_rcnn"] |= {"min_size": 64, "max_size": 96}
-    params["train_detector"]["models"]["person"] |= {"epochs": 1, "validate_every": 1}
-    for name in ("lite0", "lite1"):
-        params["models"][name] |= TINY_MODEL
+    for network in params["models"].values():
+        detector = network["architecture"] == "mask_rcnn"
+        network |= {"min_size": 64, "max_size": 96} if detector else TINY_MODEL
+    for detector in params["train_detector"]["models"].values():
+        detector |= {"epochs": 1, "validate_every": 1}
     params["training"] |= {"batch_size": 8}
     params["training"]["optimizer"]["warmup_steps"] = 0
     for section in (params["train_teachers"]["training"], params["train_joint"], params["fine_tune"]):
@@ -40,7 +44,7 @@ def miniature() -> dict[str, Any]:
 class Workspace:
     """A clone of the project with its own DVC cache, and the commands a user types."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, params: dict[str, Any] | None = None) -> None:
         self.folder = folder
         files = self._git("ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).split("\0")
         for name in filter(None, files):
@@ -48,7 +52,7 @@ class Workspace:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
         with (folder / "params.yaml").open("w") as file:
-            YAML().dump(miniature(), file)
+            YAML().dump(miniature() if params is None else params, file)
         self._git("init", "-q", cwd=folder)
         self._git("config", "user.email", "test@example.invalid", cwd=folder)
         self._git("config", "user.name", "test", cwd=folder)
@@ -130,6 +134,71 @@ def test_an_edit_reruns_what_depends_on_it_and_nothing_else(workspace: Workspace
     workspace.run("dvc", "metrics", "diff")
     assert "index.html" in workspace.run("dvc", "plots", "show")
     workspace.commit("another threshold")
+
+
+def stale(workspace: Workspace) -> set[str]:
+    """The stages that `dvc status` calls changed by themselves: by their params, code or missing outputs."""
+    found, stage = set(), ""
+    for line in workspace.run("dvc", "status").splitlines():
+        if line and not line[0].isspace():
+            stage = line.rstrip(":")
+        elif "params.yaml" in line:
+            found.add(stage)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "stages"),
+    [
+        (
+            "rotation: 30.0",
+            "rotation: 31.0",
+            {"train_teachers@lite0", "train_teachers@lite1", "train_joint@ACHU-CH", "fine_tune@ACHU-CH"},
+        ),
+        ("train_joint:\n  model: lite0\n  epochs: 1", "train_joint:\n  model: lite0\n  epochs: 2", {"train_joint@ACHU-CH"}),
+        ("    person:\n      model: person_rcnn\n      seed: 0", "    person:\n      model: person_rcnn\n      seed: 1",
+         {"train_detector@person"}),
+    ],
+)  # fmt: skip
+def test_an_edit_makes_stale_what_it_decides(workspace: Workspace, old: str, new: str, stages: set[str]) -> None:
+    workspace.edit(old, new)
+    try:
+        assert stale(workspace) == stages
+    finally:
+        workspace.edit(new, old)
+    assert "up to date" in workspace.run("dvc", "status")
+
+
+def test_a_new_keypoint_set_makes_nothing_stale(workspace: Workspace) -> None:
+    path = workspace.folder / "pipeline/keypoint_sets/bird.yaml"
+    path.write_text("names: [beak, tail]\n")
+    try:
+        assert "up to date" in workspace.run("dvc", "status")
+    finally:
+        path.unlink()
+
+
+def test_leftovers_make_nothing_stale(workspace: Workspace) -> None:
+    """A source and a strategy come and go: what they made is named, removed by a command, and never counted."""
+    before = (workspace.folder / "params.yaml").read_text()
+    lock = (workspace.folder / "dvc.lock").read_text()
+    params = load_yaml(before, "params.yaml")
+    params["data"]["sources"]["extra"] = dict(params["data"]["sources"]["external"])
+    params["align_labels"]["sources"].append("extra")
+    params["strategies"].append("C-C")
+    with (workspace.folder / "params.yaml").open("w") as file:
+        YAML().dump(params, file)
+    workspace.run("dvc", "repro")
+    (workspace.folder / "params.yaml").write_text(before)
+    said = workspace.run("dvc", "repro")
+    assert not any(f"Running stage '{stage}" in said for stage in ("train_joint", "fine_tune", "evaluate@"))
+    assert (workspace.folder / "models/final/C-C").is_dir()
+    assert "up to date" in workspace.run("dvc", "status")
+    assert (workspace.folder / "dvc.lock").read_text() == lock, "the lock speaks of what is no more"
+    workspace.run("git", "checkout", "params.yaml", "dvc.lock")
+    workspace.run("dvc", "checkout")
+    assert not (workspace.folder / "models/final/C-C").exists()
+    assert "up to date" in workspace.run("dvc", "status")
 
 
 def test_artefacts_travel_through_a_remote(workspace: Workspace, tmp_path: Path) -> None:

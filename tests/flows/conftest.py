@@ -42,7 +42,7 @@ stages:
     foreach: [a, ACHU-CH]
     do:
       cmd: {ccm} stage fake_quick '${{item}}'
-      params: [train_joint.training.epochs]
+      params: [train_joint.epochs]
       outs: ['out/quick-${{item}}.txt']
   fake_slow:
     cmd: {ccm} stage fake_slow

@@ -75,12 +75,12 @@ def test_copies_of_the_workspace_reach_the_data_beside_it(tmp_path: Path, monkey
 def test_a_grid_runs_and_is_compared(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace.track().commit()
     before = Path(workspace.folder / "params.yaml").read_text()
-    output = workspace.ccm("exp", "grid", "-S", "train_joint.training.epochs=0,2", code=2)
-    assert "train_joint.training.epochs = 0" in output
+    output = workspace.ccm("exp", "grid", "-S", "train_joint.epochs=0,2", code=2)
+    assert "train_joint.epochs = 0" in output
 
-    settings = ["-S", "train_joint.training.epochs=2,3", "-S", "strategies=[ACHU-CH]"]
+    settings = ["-S", "train_joint.epochs=2,3", "-S", "strategies=[ACHU-CH]"]
     output = workspace.ccm("exp", "grid", *settings, "--jobs", "2")
-    assert "train_joint.training.epochs" in output
+    assert "train_joint.epochs" in output
     assert Path(workspace.folder / "params.yaml").read_text() == before
     monkeypatch.chdir(workspace.folder)
     found = experiment_runs()

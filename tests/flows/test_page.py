@@ -44,7 +44,7 @@ def test_form_run_cancel_and_cached(workspace: Workspace, api: str, page: Any, t
     try:
         form = f"{site}/deployments/deployment/{wait_for(lambda: _deployment(api, workspace.folder.name))}/run"
 
-        run = _submit_form(page, form, api, setting="train_joint.training.epochs=77")
+        run = _submit_form(page, form, api, setting="train_joint.epochs=77")
         _see_it_live(page, site, api, run, tmp_path)
         wait_for(lambda: _state(api, run) == "Completed")
         _see_its_picture(page, site, api, run, tmp_path)

@@ -61,13 +61,13 @@ def test_the_graph_is_one_run_and_makes_what_bare_repro_makes(workspace: Workspa
     stages = ["fake_quick@a", "fake_quick@ACHU-CH", "fake_slow"]
     assert children(api, latest(api, "all stages")) == dict.fromkeys(stages, "Completed")
 
-    output = workspace.ccm("run", "-S", "train_joint.training.epochs=77", "fake_quick@a", "fake_slow", api=api)
-    assert "train_joint.training.epochs: " in output
-    run = latest(api, "fake_quick@a fake_slow train_joint.training.epochs=77")
+    output = workspace.ccm("run", "-S", "train_joint.epochs=77", "fake_quick@a", "fake_slow", api=api)
+    assert "train_joint.epochs: " in output
+    run = latest(api, "fake_quick@a fake_slow train_joint.epochs=77")
     assert children(api, run) == {"fake_quick@a": "Completed", "fake_slow": "Cached"}
     assert artifacts(api, run)["progress-stages"]["data"] == 100.0
     assert "77 epochs" in (workspace.folder / "out/quick-a.txt").read_text()
-    assert workspace.ccm("run", "-S", "train_joint.training.epochs=0", api=api, code=2).startswith("ccm: params.yaml")
+    assert workspace.ccm("run", "-S", "train_joint.epochs=0", api=api, code=2).startswith("ccm: params.yaml")
 
     (tmp_path / "bare").mkdir()
     bare = Workspace(tmp_path / "bare").track()
