@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help install repro test lint format types ui clean lock
+.PHONY: help repository install repro test lint format types ui clean lock
 
 help:
 	@echo "make repro    environment, built-in data, the whole pipeline; prints where the report is"
@@ -24,7 +24,12 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-repro: install
+# Said before anything is installed: DVC works in a git repository only.
+repository:
+	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "This folder is not a git repository, which DVC needs: clone the project, or run: git init"; exit 1; }
+	@test -d .dvc || { echo "This folder has no .dvc, so DVC does not know it: clone the project, or run: dvc init"; exit 1; }
+
+repro: repository install
 	@ccm ui
 	@ccm run
 	@echo "Report:     file://$(CURDIR)/reports/report.html"

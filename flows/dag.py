@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows import durations, lifetime, server
 from flows.errors import DvcFailed
 from flows.notices import say_once
-from flows.repro import Event, Listener, reproduce, stages_of
+from flows.repro import Event, Listener, check_repository, reproduce, stages_of
 from pipeline.progress import Progress
 from pipeline.settings import load_params, warnings
 from pipeline.settings.checks import unwatched
@@ -44,6 +44,7 @@ def run(request: Request) -> dict[str, Any]:
 
     ValueError for wrong settings or params; `repro.DvcFailed` when a stage fails.
     """
+    check_repository()
     prepare(request)
     lifetime.exit_on_sigterm()
     spread = load_params().spread

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import json
 import os
@@ -17,16 +16,23 @@ from ruamel.yaml import YAML
 
 from flows import lifetime, server
 from flows.notices import say_once
-from flows.repro import Listener, child_environment, dvc_command, run_dvc
+from flows.repro import Listener, check_repository, child_environment, dvc_command, run_dvc
 from pipeline.layout import STATE, STATE_VARIABLE
 from pipeline.progress import Progress
-from pipeline.report.paper_tables import Run, experiments_for, mean_figures, recorded_run, show, workspace_run
+from pipeline.report.paper_tables import (
+    Reached,
+    Run,
+    experiments_for,
+    mean_figures,
+    recorded_run,
+    side_by_side,
+    workspace_run,
+)
 from pipeline.settings import PARAMS_FILE, load_params
 from pipeline.settings.merging import as_written
 from pipeline.settings.profile import edited, parse_value, split_setting
 
 FLOW = "experiments"
-SHOWN = ("--only-changed", "--drop", "^(data|models|reports)/|Created|rev")  # params and metrics that differ
 _COPIES = Path(".dvc/tmp/exps")  # where DVC puts a copy of the workspace for each queued experiment
 _COMMITS = 10  # how far back experiments count
 
@@ -54,6 +60,7 @@ def queue(experiments: Sequence[Mapping[str, Any]], targets: Sequence[str] = ())
 
     Every one is validated first: ValueError for params that are wrong, and nothing is queued.
     """
+    check_repository()
     for settings in experiments:
         edited(settings)
     reach_outside(YAML(typ="safe", pure=True).load(PARAMS_FILE.read_text()))
@@ -109,7 +116,7 @@ def run_queue(jobs: int) -> None:
 
         assert isinstance(progress, PrefectProgress)
         _run_all(jobs, str(progress.run))
-        progress.table("experiments", comparison())
+        progress.table("experiments", [each.as_dict() for each in compared()])
         return {}
 
     run_as_flow(FLOW, f"queue, {jobs} at a time", {"jobs": jobs}, load_params().spread, work)
@@ -122,15 +129,18 @@ def _run_all(jobs: int, parent_run: str | None = None) -> None:
     run_dvc(["exp", "run", "--run-all", "--jobs", str(jobs)], Listener(), parent_run)
 
 
-def comparison() -> list[dict[str, Any]]:
-    """One row an experiment: the params and metrics in which they differ."""
-    command = [*dvc_command(), "exp", "show", "--csv", *SHOWN]
-    result = subprocess.run(command, capture_output=True, text=True, env=child_environment())
-    return list(csv.DictReader(result.stdout.splitlines()))
+def compared() -> list[Reached]:
+    """What the workspace and the experiments have reached."""
+    return side_by_side([workspace_run(), *experiment_runs()])
 
 
-def paper_table(number: int, run: bool, jobs: int, seeds: Sequence[int] = ()) -> None:
-    """Print a table of the paper beside what was measured; with `run`, queue and run the experiments it lacks first.
+def dvc_exp_show(options: Sequence[str]) -> int:
+    """`dvc exp show` with options of its own; its exit status."""
+    return subprocess.run([*dvc_command(), "exp", "show", *options], check=False, env=child_environment()).returncode
+
+
+def runs_for_table(number: int, run: bool, jobs: int, seeds: Sequence[int] = ()) -> list[Run]:
+    """The runs to hold against a table of the paper; with `run`, the experiments it lacks are queued and run first.
 
     With `seeds`, each row is wanted once a seed of the training on Phi and Theta.
     """
@@ -143,7 +153,7 @@ def paper_table(number: int, run: bool, jobs: int, seeds: Sequence[int] = ()) ->
             runs = [workspace_run(), *experiment_runs()]
         else:
             print("no experiment is lacking that can be run here")
-    print(show(number, runs))
+    return runs
 
 
 def means() -> str:

@@ -42,12 +42,22 @@ def reproduce(targets: Sequence[str], *, force: bool, listener: Listener, parent
     return run_dvc(["repro", *(["--force"] if force else []), *targets], listener, parent_run)
 
 
+def check_repository() -> None:
+    """ValueError, with what to do, where DVC would not work: outside of git, or without its own folder."""
+    git = subprocess.run(["git", "rev-parse", "--git-dir"], capture_output=True)
+    if git.returncode != 0:
+        raise ValueError("this folder is not a git repository, which DVC needs: clone the project, or `git init` here")
+    if not Path(".dvc").is_dir():
+        raise ValueError("this folder has no .dvc, so DVC does not know it: run `dvc init` here")
+
+
 def run_dvc(arguments: Sequence[str], listener: Listener, parent_run: str | None = None) -> int:
     """Run a DVC command to its end, copying its output to ours; returns how many stages ran.
 
     DvcFailed when it fails; whatever interrupts us (Ctrl-C, SIGTERM) ends every process it started. `parent_run` is
     the Prefect run that the stages' runs belong to. ValueError when another run has the workspace.
     """
+    check_repository()
     tail: deque[str] = deque(maxlen=_TAIL)
     ran = 0
     with (

@@ -9,7 +9,6 @@ person before its clock starts. One worker and several take turns, so that a bus
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -22,6 +21,7 @@ from typing import Any
 import torch
 
 from flows.spread import dask_client, in_workspace, on_client
+from pipeline.benchmarks.parsing import bench_parser
 from pipeline.learning.ensemble import FuseShard
 from pipeline.learning.shards import forget, shards_of
 from pipeline.settings import Params, Spread, load_params
@@ -32,10 +32,9 @@ _WORK = "bench/spread"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the times and their ratio, with what they depend on."""
-    parser = argparse.ArgumentParser(prog="ccm bench spread", description=(__doc__ or "").split("\n\n")[0])
+    parser = bench_parser("ccm bench spread", __doc__, "ccm bench spread --workers 2 --rounds 2")
     parser.add_argument("--workers", type=int, default=2, help="processes to set against one (default 2)")
     parser.add_argument("--rounds", type=int, default=3, help="times that each is measured (default 3)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args(argv)
     if arguments.workers < 2 or arguments.rounds < 1:
         raise ValueError("--workers: allowed: 2 or more; --rounds: allowed: 1 or more")

@@ -5,7 +5,6 @@ ccm complexity [--json]
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from pipeline.benchmarks.networks import KEYPOINTS, OTHER_NETWORKS, PAPER_NETWORKS, size_of
+from pipeline.benchmarks.parsing import bench_parser
 from pipeline.report.paper_tables.published import published
 from pipeline.report.paper_tables.rows import sized_network
 
@@ -72,8 +72,7 @@ def _difference(ours: float | None, theirs: float | None) -> float | None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="ccm complexity", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    parser = bench_parser("ccm complexity", __doc__, "ccm complexity --json")
     if parser.parse_args(argv).json:
         rows = [
             asdict(row) | {"parameter_difference": row.parameter_difference, "mac_difference": row.mac_difference}

@@ -11,7 +11,6 @@ memory: workers that iterate over 700k training rows, as many as A, C, H and U h
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -32,6 +31,7 @@ import torch
 
 from pipeline.benchmarks.annotations import Figure, annotation_figures
 from pipeline.benchmarks.coco_sized import TRAINING_ROWS, training_table
+from pipeline.benchmarks.parsing import bench_parser
 from pipeline.learning.data import CropStore, packed, training_batches
 from pipeline.records.tables import TableInfo, labelled_people, read_table, table_info, to_numpy, write_table
 from pipeline.settings import Augmentation, Source, load_params
@@ -51,8 +51,7 @@ _ROWS_OF_EPOCH = 40_000  # of the 700k, that the memory of workers is watched ov
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the figures, as a table or as JSON."""
-    parser = argparse.ArgumentParser(prog="ccm bench data", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser = bench_parser("ccm bench data", __doc__, "ccm bench data --parts crops annotations")
     parser.add_argument("--index", help="a COCO annotation file; without it, the labelled source of params.yaml")
     parser.add_argument("--images", help="its image root")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (default: all)")

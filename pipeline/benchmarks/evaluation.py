@@ -8,7 +8,6 @@ several of some people, and false ones. Loading is not timed. The ten stats must
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import json
@@ -22,6 +21,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from pipeline.benchmarks.parsing import bench_parser
 from pipeline.evaluation.average_precision import ten_stats
 from pipeline.evaluation.people import Poses, Truth
 from pipeline.records.keypoints import load_keypoint_set
@@ -31,8 +31,7 @@ REPEATS = 7
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="ccm bench evaluation", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser = bench_parser("ccm bench evaluation", __doc__, "ccm bench evaluation --json")
     arguments = parser.parse_args(argv)
     figures = run()
     if arguments.json:

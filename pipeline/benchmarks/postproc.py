@@ -7,7 +7,6 @@ device.  Every decoding row includes the way to image pixels.  On a CPU the figu
 that other work on the machine adds less to them; on a CUDA device they are its time between two events.
 """
 
-import argparse
 import json
 import os
 import platform
@@ -24,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.benchmarks.parsing import bench_parser
 from postproc.codec import decode, encode, encode_numpy
 from postproc.coordinates import crop_transforms, exact_flip_shift, heatmap_to_image
 from postproc.heatmaps import GAUSSIAN, REFINEMENTS, decode_torch
@@ -103,9 +103,8 @@ def conditions(device: str) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="ccm bench postproc", description=__doc__.split("\n\n")[0])
+    parser = bench_parser("ccm bench postproc", __doc__, "ccm bench postproc --device cuda")
     parser.add_argument("--device", default="cpu", help="cpu (default) or a CUDA device")
-    parser.add_argument("--json", action="store_true", help="print conditions and rows as JSON")
     arguments = parser.parse_args(argv)
     if arguments.device != "cpu" and not torch.cuda.is_available():
         parser.error(f"--device {arguments.device}: torch finds no CUDA device")

@@ -4,9 +4,10 @@
 
 A step is what the engine does with a batch: normalisation, targets, forward, loss, backward, Adam. Its batches are
 augmented crops of rendered people (480x640), cut while the step waits unless `--workers` cut them ahead. Both times are
-wall time, so other work on the machine adds to them; the median and the best of the steps are given. The limit is a
-product of square matrices in the same precision, the best that was timed before and after each network;
-the share is the best step's, with a backward pass counted as two forward passes. Each network has a process of its own,
+wall time, so other work on the machine adds to them; the median and the best of the steps are given. The limit is the
+fastest of a product of square matrices and of convolutions as networks have them, in the same precision, timed before
+and after each network: on a CPU the two come from different libraries, and the product alone was outrun by up to 30 %.
+The share is the best step's, with a backward pass counted as two forward passes. Each network has a process of its own,
 so that none inherits another's memory.
 """
 
@@ -31,12 +32,14 @@ from typing import Any
 
 import pyarrow as pa
 import torch
+from tqdm import tqdm
 
 from model.losses import total_loss
 from model.network import PoseNetwork, build
 from model.spec import ModelSpec
 from pipeline.benchmarks.data import AUGMENTATION, PADDING, people_of
 from pipeline.benchmarks.networks import KEYPOINTS, PAPER_NETWORKS, size_of
+from pipeline.benchmarks.parsing import bench_parser
 from pipeline.learning.data import Batch, training_batches
 from pipeline.learning.devices import autocast, normalise, pick_device
 from pipeline.learning.training.optimisation import make_optimizer
@@ -46,6 +49,7 @@ from postproc.codec import encode
 
 OWN = "train_joint"  # the network of params.yaml
 MODELS = ("ccm shufflenet_v2_x1_5 256x192", "simple_baseline resnet50 256x192", "ccm resnet50 256x192")
+SHAPES = ((256, 64, 48, 1), (256, 64, 48, 3), (512, 16, 12, 3), (1024, 16, 12, 1))  # channels, rows, columns, kernel
 WARM_UP, SIGMA, AUXILIARY_WEIGHT = 2, 2.0, 0.5
 OPTIMIZER = Optimizer(
     name="adam", learning_rate=1e-3, weight_decay=0.0, schedule="step", milestones=[], factor=0.1, warmup_steps=0,
@@ -66,24 +70,24 @@ class Row:
     peak_memory_mb: float  # of the device; on a CPU, resident memory of the network's process
     gigaflops_per_sample: float  # forward and backward
     gigaflops_per_second: float  # achieved in the best step
-    matrix_product_gigaflops_per_second: float  # timed beside it
+    limit_gigaflops_per_second: float  # of the device, timed beside it
 
     def share(self, peak: float) -> float:
-        """Of the device's matrix product, 10^9 operations a second."""
+        """Of the device's limit, 10^9 operations a second."""
         return self.gigaflops_per_second / peak
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print conditions and figures, as a table or as JSON."""
-    parser = argparse.ArgumentParser(prog="ccm bench train", description=(__doc__ or "").splitlines()[0])
+    parser = bench_parser("ccm bench train", __doc__, "ccm bench train --models train_joint --batch-size 16")
     parser.add_argument("--models", nargs="+", metavar="NAME", help=f"default: {OWN} and {', '.join(MODELS)}")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:0")
     parser.add_argument("--batch-size", type=_whole(2), help="default: 8 on a CPU, 32 on a GPU")
-    parser.add_argument("--precision", choices=["float32", "bfloat16", "float16"], default="float32")
+    precisions = ["float32", "bfloat16", "float16"]
+    parser.add_argument("--precision", choices=precisions, default="float32", help="default: float32")
     parser.add_argument("--steps", type=_whole(1), help="timed steps; default: 5 on a CPU, 30 on a GPU")
     parser.add_argument("--workers", type=_whole(0), default=0, help="processes that cut crops ahead")
     parser.add_argument("--compile", action="store_true", help="torch.compile")
-    parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args(argv)
     networks = chosen_networks(arguments.models)
     device = pick_device(arguments.device)
@@ -100,11 +104,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     about = conditions(compute, device, batch_size)
     with tempfile.TemporaryDirectory() as folder:
         people = rendered_people(Path(folder))
+        tracked = tqdm(networks, desc="train", unit="network", disable=arguments.json)
         rows = [
-            in_a_process_of_its_own(measure, name, spec, people, batch_size, steps, compute) for name, spec in networks
+            in_a_process_of_its_own(measure, name, spec, people, batch_size, steps, compute) for name, spec in tracked
         ]
-    peak = max(row.matrix_product_gigaflops_per_second for row in rows)
-    about["matrix product, GFLOP/s"] = round(peak, 1)
+    peak = max(row.limit_gigaflops_per_second for row in rows)
+    about["limit, GFLOP/s"] = round(peak, 1)
     if arguments.json:
         shown = [{**asdict(row), "share_of_peak": row.share(peak)} for row in rows]
         print(json.dumps({"conditions": about, "rows": shown}, indent=1))
@@ -145,7 +150,7 @@ def rendered_people(folder: Path, images: int = 16) -> pa.Table:
 def measure(name: str, spec: ModelSpec, people: pa.Table, batch_size: int, steps: int, compute: Compute) -> Row:
     """Train a network of the spec for some steps."""
     device = pick_device(compute.device)
-    before = matrix_product(compute, device)
+    before = limit(compute, device)
     torch.manual_seed(0)
     network = build(spec, KEYPOINTS).to(device).to(memory_format=torch.channels_last).train()
     step = _step_of(network, compute, device)
@@ -172,7 +177,7 @@ def measure(name: str, spec: ModelSpec, people: pa.Table, batch_size: int, steps
         peak_memory_mb=memory,
         gigaflops_per_sample=operations / 1e9,
         gigaflops_per_second=operations * batch_size / min(times) / 1e9,
-        matrix_product_gigaflops_per_second=max(before, matrix_product(compute, device)) / 1e9,
+        limit_gigaflops_per_second=max(before, limit(compute, device)) / 1e9,
     )
 
 
@@ -221,19 +226,33 @@ def training_operations(spec: ModelSpec) -> int:
     return 3 * 2 * size_of(spec)["macs"]
 
 
-def matrix_product(compute: Compute, device: torch.device, repeats: int = 10) -> float:
-    """Operations a second of a product of two square matrices in the precision of training, the best of some."""
-    side = 8192 if device.type == "cuda" else 2048
+def limit(compute: Compute, device: torch.device) -> float:
+    """Operations a second in the precision of training: the fastest of a matrix product and of some convolutions."""
+    gpu = device.type == "cuda"
     kind = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[compute.precision]
+    side = 8192 if gpu else 2048
     one = torch.ones(side, side, device=device, dtype=kind)
+    found = [_rate(lambda: one @ one, 2 * side**3, device)]
+    for channels, rows, columns, kernel in SHAPES:
+        images = torch.ones(64 if gpu else 4, channels, rows, columns, device=device, dtype=kind)
+        images = images.to(memory_format=torch.channels_last)
+        weights = torch.ones(channels, channels, kernel, kernel, device=device, dtype=kind)
+        weights = weights.to(memory_format=torch.channels_last)
+        operations = 2 * images.numel() * channels * kernel**2
+        found.append(_rate(partial(torch.conv2d, images, weights, padding=kernel // 2), operations, device))
+    return max(found)
+
+
+@torch.inference_mode()
+def _rate(call: Callable[[], Any], operations: int, device: torch.device, repeats: int = 10) -> float:
     times = []
-    for _ in range(1 + repeats):
+    for _ in range(2 + repeats):
         _synchronise(device)
         started = time.perf_counter()
-        one @ one
+        call()
         _synchronise(device)
         times.append(time.perf_counter() - started)
-    return float(2 * side**3 / min(times[1:]))
+    return operations / min(times[2:])
 
 
 def conditions(compute: Compute, device: torch.device, batch_size: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -18,7 +18,7 @@ from pipeline.report.people import predictions, worst_errors
 from pipeline.report.provenance import paper_tables, provenance, stage_graph
 from pipeline.report.results import results
 from pipeline.report.training import data, training
-from pipeline.settings import Params
+from pipeline.settings import Params, arrow
 
 HERE = Path(__file__).parent
 SECTIONS: dict[str, tuple[str, Callable[[Context], Section]]] = {
@@ -47,14 +47,24 @@ def make_page(params: Params, progress: Progress) -> tuple[str, dict[str, int]]:
                 sections.append(make(context))
             except MissingArtefact as missing:
                 sections.append(Section(name, title, "", [Note(f"{missing}.", missing=True)]))
+    page = rendered(params.report.title, params, sections)
+    return page, {"pictures": page.count("<img "), "tables": page.count("<table")}
+
+
+def make_curves(params: Params) -> str:
+    """A page of the training curves alone."""
+    return rendered(f"Curves: {params.report.title}", params, [training(Context(params))])
+
+
+def rendered(title: str, params: Params, sections: Sequence[Section]) -> str:
+    """A self-contained HTML page of sections."""
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters["code"] = lambda text: Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
-    page = environment.get_template("page.html").render(
-        title=params.report.title,
+    return environment.get_template("page.html").render(
+        title=title,
         profile=params.profile,
-        strategies=params.strategies,
+        strategies=[arrow(strategy) for strategy in params.strategies],
         sections=sections,
         style=Markup((HERE / "page.css").read_text()),
     )
-    return page, {"pictures": page.count("<img "), "tables": page.count("<table")}

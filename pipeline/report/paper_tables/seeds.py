@@ -49,7 +49,7 @@ def other_seeds(run: Run, runs: Sequence[Run]) -> list[Run]:
     """`run` and those of `runs` that differ from it in training seeds only, each set of seeds once."""
     found = {_seeds(run): run}
     for other in runs:
-        if _without_seeds(other) == _without_seeds(run) and not other.pending:
+        if without_seeds(other) == without_seeds(run) and not other.pending:
             found.setdefault(_seeds(other), other)
     return list(found.values())
 
@@ -59,7 +59,7 @@ def mean_figures(runs: Sequence[Run]) -> str:
     groups: dict[str, list[Run]] = {}
     for run in runs:
         if not run.pending and any(name.startswith("evaluate") for name in run.metrics):
-            groups.setdefault(_without_seeds(run), []).append(run)
+            groups.setdefault(without_seeds(run), []).append(run)
     parts = []
     for members in groups.values():
         unique = other_seeds(members[0], members)
@@ -70,7 +70,7 @@ def mean_figures(runs: Sequence[Run]) -> str:
 def _heading(members: Sequence[Run], workspace: Run) -> str:
     changed = [
         f"{path} = {value}"
-        for path, value in sorted(_leaves(members[0].params))
+        for path, value in sorted(leaves(members[0].params))
         if not _is_seed(path) and not path.startswith(_NO_MATTER) and workspace.param(path) != value
     ]
     return f"{', '.join(changed) or 'as params.yaml'} ({len(members)} set{'s' * (len(members) > 1)} of seeds)"
@@ -95,11 +95,12 @@ def _lines(members: Sequence[Run]) -> Iterator[str]:
 
 
 def _seeds(run: Run) -> tuple[tuple[str, Any], ...]:
-    return tuple(sorted((path, value) for path, value in _leaves(run.params) if _is_seed(path)))
+    return tuple(sorted((path, value) for path, value in leaves(run.params) if _is_seed(path)))
 
 
-def _without_seeds(run: Run) -> str:
-    kept = [leaf for leaf in _leaves(run.params) if not _is_seed(leaf[0]) and not leaf[0].startswith(_NO_MATTER)]
+def without_seeds(run: Run) -> str:
+    """What runs of the same experiment share: every param that matters."""
+    kept = [leaf for leaf in leaves(run.params) if matters(leaf[0])]
     return json.dumps(sorted(kept, key=lambda leaf: leaf[0]))
 
 
@@ -108,9 +109,15 @@ def _is_seed(path: str) -> bool:
     return path.endswith(".seed") and not path.startswith("synthesize.")
 
 
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def matters(path: str) -> bool:
+    """Whether a param makes another experiment: no seed of training, and nothing that changes no figure."""
+    return not _is_seed(path) and not path.startswith(_NO_MATTER)
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of nested mappings by its dotted path."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _leaves(inner, f"{path}.{key}" if path else str(key))
+            yield from leaves(inner, f"{path}.{key}" if path else str(key))
     else:
         yield path, value
