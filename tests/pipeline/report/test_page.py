@@ -9,7 +9,7 @@ from pipeline import layout
 from pipeline.progress import Progress
 from pipeline.records.artefacts import write_json, written
 from pipeline.records.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
-from pipeline.report.page import SECTIONS
+from pipeline.report.page import SECTIONS, make_curves
 from pipeline.settings import load_params
 from pipeline.steps import ablate_postprocessing, evaluate, report
 from tests.pipeline.workspace import ROOT, STRATEGY, make_workspace
@@ -125,3 +125,15 @@ def test_the_page_opens_in_a_browser(whole, width):
         assert page.evaluate("document.querySelectorAll('table').length") == whole[1]["tables"]
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         browser.close()
+
+
+def test_the_curves_alone_are_a_page_that_asks_for_nothing(tmp_path, monkeypatch):
+    """`ccm plots`: the lines are in the page itself, and nothing in it names another address."""
+    monkeypatch.chdir(tmp_path)
+    params = make_workspace(tmp_path)
+    with written(layout.curves("train_joint", STRATEGY)) as path:
+        path.write_text("epoch,loss,val_ap\n1,0.5,\n2,0.25,0.125\n3,0.2,0.25\n")
+    page = make_curves(params)
+    assert page.count("<polyline") == 2
+    assert "C→C" in page
+    assert not re.findall(r"""(?:src|href)=(?!["']?(?:#|data:))|url\(|@import|https?://(?!www\.w3\.org)""", page)
