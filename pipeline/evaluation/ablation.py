@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.settings import Postprocessing, Refinement
+from pipeline.settings import Postprocessing
 
 OWN_SETTINGS = "params.yaml"
 
@@ -13,7 +13,7 @@ OWN_SETTINGS = "params.yaml"
 class Techniques:
     """A row: refinement (SOA), Soft-NMS or NMS, SSP's shift in cells (None: no flip test), Gaussian filter."""
 
-    refinement: Refinement
+    refinement: str
     soft_nms: bool
     shift: float | None
     gaussian: bool
@@ -27,7 +27,7 @@ class Techniques:
         return ", ".join([*parts, *(["GF"] if self.gaussian else [])])
 
 
-_REFINEMENTS: tuple[Refinement, ...] = ("none", "quarter", "parabola", "paraboloid")
+_REFINEMENTS = ("none", "quarter", "parabola", "paraboloid")
 _ROWS = [
     *(Techniques(r, False, None, False) for r in _REFINEMENTS),
     *(Techniques(r, True, None, False) for r in _REFINEMENTS),

@@ -108,8 +108,16 @@ def _allowed(kind: Any) -> str:
         return f"list of {_allowed(inner[0])}"
     if origin is dict:
         return f"mapping of {_allowed(inner[1])}"
+    names = [extra["enum"] for extra in _extras(kind)]
+    if names:
+        return " \\| ".join(names[0])
     words = {str: "text", int: "whole number", float: "number", bool: "true \\| false", type(None): "null"}
     return words.get(plain, getattr(plain, "__name__", str(plain))) + _bounds(kind)
+
+
+def _extras(kind: Any) -> list[Any]:
+    marks = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
+    return [mark.json_schema_extra for mark in marks if getattr(mark, "json_schema_extra", None)]
 
 
 def _bounds(kind: Any) -> str:

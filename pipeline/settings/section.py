@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +14,17 @@ Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 Size = Annotated[list[Annotated[int, Field(ge=32, le=2048)]], Field(min_length=2, max_length=2)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+
+
+def one_of(names: Sequence[str]) -> Callable[[str], str]:
+    """A check that a text is one of these names, for those that the code has and the settings do not repeat."""
+
+    def check(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"allowed: {', '.join(names)}")
+        return value
+
+    return check
 
 
 class Section(BaseModel):

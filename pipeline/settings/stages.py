@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from pipeline.settings.section import Count, Name, Section, Share, Size, Whole
+from pipeline.settings.section import Count, Name, Section, Share, Size, Whole, one_of
 
-Refinement = Literal["none", "quarter", "parabola", "paraboloid", "dark", "log_parabola"]
+_ROOT = Path(__file__).parents[2]
+
+
+def _refinements() -> list[str]:
+    """What the decoder knows, read from its source: importing it takes torch, which takes two seconds."""
+    for node in ast.parse((_ROOT / "postproc/heatmaps.py").read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "REFINEMENTS":
+            return list(ast.literal_eval(node.value))
+    raise AssertionError("postproc/heatmaps.py names no REFINEMENTS")
+
+
+def _formats() -> list[str]:
+    """The modules that read data sets, one a format."""
+    return sorted(path.stem for path in (_ROOT / "pipeline/sources/formats").glob("[!_]*.py"))
+
+
+REFINEMENTS, FORMATS = _refinements(), _formats()
+Refinement = Annotated[str, AfterValidator(one_of(REFINEMENTS)), Field(json_schema_extra={"enum": [*REFINEMENTS]})]
+Format = Annotated[str, AfterValidator(one_of(FORMATS)), Field(json_schema_extra={"enum": [*FORMATS]})]
 Boxes = Literal["detected", "ground_truth"]
 
 
@@ -45,7 +65,7 @@ class Spread(Section):
 class Source(Section):
     """One data set as it was published."""
 
-    format: Literal["coco", "aic", "ochuman", "posetrack", "folder"]
+    format: Format
     """Of its annotation file; folder: images without labels."""
     index: str
     """What DVC watches: an annotation file, an image list, or a folder."""

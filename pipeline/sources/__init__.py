@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import gc
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipeline.records.keypoints import load_keypoint_set
 from pipeline.settings import Source
-from pipeline.sources.aic import read_aic
-from pipeline.sources.coco import read_coco
-from pipeline.sources.folder import read_folder
-from pipeline.sources.posetrack import read_posetrack
 from pipeline.sources.records import Records
 
 
@@ -25,14 +22,10 @@ def read_records(source: Source) -> Records:
 
 def _read(source: Source) -> Records:
     keypoints = load_keypoint_set(source.keypoints)
-    if source.format == "folder":
-        return read_folder(source.index, source.images, keypoints)
+    reader = importlib.import_module(f"{__name__}.formats.{source.format}")
     with _no_collection():
-        if source.format == "posetrack":
-            return read_posetrack(source.index, keypoints)
-        if source.format == "aic":
-            return read_aic(source.index, keypoints)
-        return read_coco(source.index, keypoints)  # OCHuman publishes COCO's format
+        records: Records = reader.read(source, keypoints)
+    return records
 
 
 @contextmanager

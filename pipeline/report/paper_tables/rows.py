@@ -214,7 +214,7 @@ def _ablation(architecture: str, backbone: str) -> Callable[[Mapping[str, str], 
 
 def _techniques(labels: Mapping[str, str]) -> Techniques:
     return Techniques(
-        refinement={"-": "none", "0.25": "quarter"}.get(labels["SOA"], labels["SOA"]),  # type: ignore[arg-type]
+        refinement={"-": "none", "0.25": "quarter"}.get(labels["SOA"], labels["SOA"]),
         soft_nms=labels["Soft-NMS"] == "yes",
         shift=None if labels["SSP"] == "-" else float(labels["SSP"]),
         gaussian=labels["GF"] == "yes",

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.benchmarks import coco_sized, data
-from pipeline.records.keypoints import load_keypoint_set
-from pipeline.sources.coco import read_coco
+from pipeline.settings import Source
+from pipeline.sources import read_records
 from tests.pipeline.learning.data.people import noise_people
 
 
@@ -18,7 +18,9 @@ def test_the_generated_file_holds_what_it_says(tmp_path: Path, monkeypatch: pyte
     content = json.loads((tmp_path / "index.json").read_text())
     assert [len(content[key]) for key in ("images", "annotations", "categories")] == [300, 700, 1]
     assert sum(person["num_keypoints"] > 0 for person in content["annotations"][400:]) == 0
-    records = read_coco(tmp_path / "index.json", load_keypoint_set("coco"))
+    records = read_records(
+        Source(format="coco", index=str(tmp_path / "index.json"), images=str(tmp_path), keypoints="coco")
+    )
     assert (len(records.images.ids), len(records.people), len(records.quarantine)) == (300, 700, 0)
 
 

@@ -63,7 +63,7 @@ def said_of(path: str, value: Any) -> str:
         ("models.lite0.backbnoe", "x", "unknown key; allowed: anchor_sizes, architecture"),
         ("models.person_rcnn.max_size", 100, "max_size = 100: allowed: min_size, 192, or more"),
         ("evaluate.postprocessing.shift", 2.0, "less than or equal to 1"),
-        ("evaluate.postprocessing.refinement", "cubic", "'parabola'"),
+        ("evaluate.postprocessing.refinement", "cubic", "allowed: none, quarter, parabola"),
         ("compute.device", "gpu", "pattern"),
         ("strategies", ["ACX-C"], "letters A, C, H, U"),
         ("strategies", ["ACHU"], "letters A, C, H, U"),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.records.keypoints import KeypointSet
+from pipeline.settings import Source
 from pipeline.sources.json_index import JsonIndex
 from pipeline.sources.quarantine import Quarantine
 from pipeline.sources.records import Images, People, Records, fault_in_numbers, identities, in_bulk, is_text, numbers
@@ -18,11 +18,12 @@ from pipeline.sources.records import Images, People, Records, fault_in_numbers, 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
-def read_aic(index: str | Path, keypoints: KeypointSet) -> Records:
+def read(source: Source, keypoints: KeypointSet) -> Records:
     """Read AI Challenger's annotations: `image_id` (a file name without `.jpg`), boxes as corners, x, y, v triples.
 
     Its visibility 1 visible, 2 occluded, 3 not labelled becomes COCO's 2, 1, 0. ValueError when the file is no list.
     """
+    index = source.index
     file = JsonIndex(index)
     if not file.is_array:
         raise ValueError(f"{index}: no AI Challenger annotation file: expected a list of images")

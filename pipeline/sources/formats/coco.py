@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.records.keypoints import KeypointSet
+from pipeline.settings import Source
 from pipeline.sources.json_index import JsonIndex
 from pipeline.sources.quarantine import Quarantine
 from pipeline.sources.records import (
@@ -31,14 +32,14 @@ from pipeline.sources.records import (
 _SIDES = ("width", "height")
 
 
-def read_coco(index: str | Path, keypoints: KeypointSet) -> Records:
+def read(source: Source, keypoints: KeypointSet) -> Records:
     """Read a COCO annotation file; a file without `annotations` (test-dev, unlabelled) gives images alone.
 
     Categories other than people are counted and left out. ValueError when the file is no COCO JSON, or when its
     category declares keypoints other than the set's, by name and order.
     """
     reading = CocoReading(keypoints)
-    reading.read(JsonIndex(index))
+    reading.read(JsonIndex(source.index))
     return reading.result()
 
 

@@ -7,21 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.records.keypoints import KeypointSet
-from pipeline.sources.coco import CocoReading
+from pipeline.settings import Source
+from pipeline.sources.formats.coco import CocoReading
 from pipeline.sources.json_index import JsonIndex
 from pipeline.sources.records import Records
 
 _BOX_MARGIN = 0.15  # where a person has no box, the keypoints' extent grows by so much on every side
 
 
-def read_posetrack(index: str | Path, keypoints: KeypointSet) -> Records:
+def read(source: Source, keypoints: KeypointSet) -> Records:
     """Read one sequence, or every sequence of a folder.
 
     Frames without labels are counted and left out. A labelled keypoint counts as visible (PoseTrack does not say
     which are occluded). Regions to ignore become crowds, which is what they mean to the evaluation. A person without a
     box gets one from the keypoints; without keypoints either, the person is left out.
     """
-    index = Path(index)
+    index = Path(source.index)
     files = sorted(index.glob("*.json")) if index.is_dir() else [index]
     if not files:
         raise ValueError(f"{index}: no PoseTrack18 sequence (*.json) in this folder")

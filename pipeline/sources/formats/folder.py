@@ -6,18 +6,19 @@ import os
 from pathlib import Path
 
 from pipeline.records.keypoints import KeypointSet
+from pipeline.settings import Source
 from pipeline.sources.quarantine import Quarantine
 from pipeline.sources.records import Images, People, Records
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
-def read_folder(index: str | Path, root: str | Path, keypoints: KeypointSet) -> Records:
-    """List images: every image file below the folder `index`, or the paths (relative to `root`) of a text file's lines.
+def read(source: Source, keypoints: KeypointSet) -> Records:
+    """List images: every image file below the folder `index`, or the paths (relative to `images`) of a text file.
 
-    ValueError when there is neither, when the folder does not lie in `root`, or when there is no image.
+    ValueError when there is neither, when the folder does not lie in `images`, or when there is no image.
     """
-    index, root = Path(index), Path(root)
+    index, root = Path(source.index), Path(source.images)
     if index.is_dir():
         below = os.path.relpath(index, root)
         if below.startswith(".."):

@@ -1,0 +1,1 @@
+"""A module a format, named as `data.sources` names it, with `read(source, keypoints)` that gives its records."""
