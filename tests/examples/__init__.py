@@ -1,0 +1,1 @@
+"""What CONTRIBUTING.md shows how to add, as an example each: the edits of files, and a check that the thing works."""
