@@ -27,6 +27,8 @@ from pipeline.settings.reading import load_yaml, read_text
 
 Figures = dict[str, Any]
 
+HEADLINES = ("AP", "AR", "OKS", "PCK", "val_AP", "val_oks", "val_ap", "val_pck", "rows", "keypoints_per_row")
+
 
 def stage_names() -> list[str]:
     """The stages that exist: the modules of `pipeline.steps`."""
@@ -93,12 +95,17 @@ def _work_and_note(name: str, item: str | None, params: Params, progress: Progre
     made = stage.items.get(item or "") if stage is not None else None
     if made is not None:
         for path in made.metrics:
-            write_json(path, {key: value for key, value in figures.items() if value is None or value == value})
+            write_json(path, {key: value for key, value in figures.items() if is_headline(key, value)})
         notes = [path for path in made.outs if layout.INDEX in Path(path).parents]
         results = [path for path in (*made.outs, *made.plots) if path not in notes]
         for path in notes:
             write_json(path, {result: file_hash(result) for result in results})
     return figures
+
+
+def is_headline(name: str, value: Any) -> bool:
+    """Whether a figure is one of the few that `dvc metrics` compares; `data/figures` has them all."""
+    return name.rpartition(".")[2] in HEADLINES and isinstance(value, int | float) and value == value
 
 
 def current_graph() -> dict[str, Definition]:

@@ -129,6 +129,10 @@ def test_an_edit_reruns_what_depends_on_it_and_nothing_else(workspace: Workspace
         "report",
     }
     assert ran <= after_mining | {"mine_hard_negatives"}
+    shown = workspace.run("dvc", "metrics", "show").splitlines()
+    assert max(map(len, shown)) <= 220
+    assert len(shown) <= 20
+    assert "val.detected.AP" in shown[0]
     said = workspace.run("dvc", "params", "diff")
     assert "mine_hard_negatives.score_threshold" in said
     workspace.run("dvc", "metrics", "diff")

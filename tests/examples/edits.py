@@ -193,8 +193,8 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     """Count the people of source `item`."""
     assert item is not None
     people = read_table(layout.instances(item), "instances", ["instance_id"]).num_rows
-    write_json(Path("data/counts") / f"{item}.json", {"people": people})
-    return {"people": people}
+    write_json(Path("data/counts") / f"{item}.json", {"rows": people})
+    return {"rows": people}
 '''
     },
     replace={
@@ -222,7 +222,7 @@ import os, shutil
 shutil.copy("dvc.yaml", "folder/dvc.yaml") if Path("folder").mkdir() is None else None
 os.chdir("folder")
 make_workspace(Path.cwd())
-assert run_stage("count_people", "val")["people"] > 0
+assert run_stage("count_people", "val")["rows"] > 0
 headline, whole = (json.loads(Path(p).read_text()) for p in ("metrics/count_people/val.json", "data/counts/val.json"))
 assert headline == whole
 """,

@@ -102,7 +102,7 @@ def teachers_at_work(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> W
         name: {"format": "coco", "index": f"own/{name}.json", "images": f"own/{name}", "keypoints": "coco"}
         for name in ("train", "unlabeled")
     }
-    raw["detect_people"]["sources"] = {"train": "models/detector", "unlabeled": "models/detector"}
+    raw["detect_people"]["sources"] = {"train": "models/detectors/person", "unlabeled": "models/detectors/person"}
     raw |= {"strategies": ["CU-C"]}
     raw["align_labels"]["sources"] = []
     raw["evaluate"]["sets"], raw["ablate_postprocessing"]["set"] = ["train"], "train"

@@ -101,7 +101,7 @@ def test_detection_files(sources: dict[str, Source], tmp_path: Path):
     ]:
         found = findings(params(sources, detect_people=SimpleNamespace(sources={"it": path})))
         assert f"detect_people.sources.it: {text}" in told(found, level)
-    models = SimpleNamespace(sources={"it": "models/detector"})
+    models = SimpleNamespace(sources={"it": "models/detectors/person"})
     assert not told(findings(params(sources, detect_people=models)), "error")
 
 
