@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from flows.commands.parsing import Arguments, Commands, command
 
 
 def add(commands: Commands) -> None:
-    """`export`."""
+    """`predict`, `export`."""
+    predict = command(
+        commands,
+        "predict",
+        "find people's keypoints in pictures, folders and videos",
+        "ccm predict photo.jpg --draw drawn\n"
+        "ccm predict holiday/ film.mp4 --draw drawn --coco results.json\n"
+        "ccm predict 'shots/*.png' --lines | jq .people",
+        _predict,
+        detail="By default with the project's best evaluated model and its detector. Nothing is left out for a low "
+        "score: every keypoint keeps its place and score, drawing alone shows unsure ones as rings.",
+    )
+    predict.add_argument("sources", nargs="+", metavar="SOURCE", help="files, folders, globs, videos, .txt of paths")
+    predict.add_argument("--model", metavar="FOLDER", help="a keypoint model, e.g. models/final/ACHU-CH")
+    predict.add_argument("--detector", metavar="FOLDER", help="a person detector, e.g. models/detectors/person")
+    predict.add_argument(
+        "--boxes", metavar="FILE", help="COCO-format JSON with people's boxes; or: whole, a person a picture"
+    )
+    predict.add_argument("--draw", metavar="FOLDER", help="write pictures and videos with the people drawn on them")
+    predict.add_argument("--coco", metavar="FILE", help="write COCO results JSON")
+    predict.add_argument("--category", type=int, default=1, metavar="N", help="category id in it; default: 1, a person")
+    predict.add_argument("--table", metavar="FILE", help="write a Parquet table of poses")
+    predict.add_argument("--lines", action="store_true", help="a line of JSON a picture on standard output")
+    predict.add_argument("--fast", action="store_true", help="without the flip test: half the time, a little less AP")
+    predict.add_argument("--smooth", action="store_true", help="smooth keypoints over a video's frames (One-Euro)")
+    predict.add_argument("--stored", action="store_true", help="pictures as they are stored, whatever their EXIF says")
     export = command(
         commands,
         "export",
@@ -17,6 +44,29 @@ def add(commands: Commands) -> None:
     export.add_argument("model", metavar="MODEL", help="a model's folder, e.g. models/final/ACHU-CH")
     export.add_argument("--output", metavar="FILE", help="default: exports/<name of the folder>.onnx")
     export.add_argument("--heatmaps", action="store_true", help="heatmaps instead of coordinates and scores")
+
+
+def _predict(arguments: Arguments) -> int:
+    from pipeline.predict.project import project_predictor
+    from pipeline.predict.run import Wanted, boxes_by_name, run
+    from pipeline.settings import load_params
+
+    outputs = (arguments.draw, arguments.coco, arguments.table)
+    if not any(outputs) and not arguments.lines:
+        raise ValueError("nothing to write: add --draw FOLDER, --coco FILE, --table FILE or --lines")
+    draw, coco, table = (None if name is None else Path(name) for name in outputs)
+    whole = arguments.boxes == "whole"
+    boxes = None if whole or arguments.boxes is None else boxes_by_name(Path(arguments.boxes))
+    predictor = project_predictor(
+        load_params(),
+        arguments.model,
+        arguments.detector,
+        whole=whole or boxes is not None,
+        fast=arguments.fast,
+        stored=arguments.stored,
+    )
+    wanted = Wanted(draw, coco, table, arguments.lines, arguments.category, arguments.smooth, boxes)
+    return run(predictor, arguments.sources, wanted)
 
 
 def _export(arguments: Arguments) -> int:

@@ -32,14 +32,22 @@ def boxes_in(
     """
     reader = ImageReader()
     for path in paths:
-        pixels = torch.from_numpy(reader.read(path)).to(device).permute(2, 0, 1).float() / 255
-        with autocast(compute, device):
-            found = detector([pixels])[0]
-        people = found["labels"] == PERSON
-        corners = found["boxes"][people].float().cpu().numpy()
-        boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
-        whole = (boxes[:, 2:] > 0).all(1)
-        yield boxes[whole], found["scores"][people].float().cpu().numpy()[whole]
+        yield boxes_in_pixels(detector, reader.read(path), compute, device)
+
+
+@torch.inference_mode()
+def boxes_in_pixels(
+    detector: PersonDetector, image: np.ndarray, compute: Compute, device: torch.device
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same for one image, [H, W, 3] uint8 RGB."""
+    pixels = torch.from_numpy(image).to(device).permute(2, 0, 1).float() / 255
+    with autocast(compute, device):
+        found = detector([pixels])[0]
+    people = found["labels"] == PERSON
+    corners = found["boxes"][people].float().cpu().numpy()
+    boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
+    whole = (boxes[:, 2:] > 0).all(1)
+    return boxes[whole], found["scores"][people].float().cpu().numpy()[whole]
 
 
 @dataclass(frozen=True)

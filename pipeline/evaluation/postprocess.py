@@ -114,6 +114,14 @@ def poses_of(
     return table_from("poses", columns, info), rows
 
 
+def one_image(
+    decoded: Decoded, scores: np.ndarray, settings: Postprocessing, keypoints: KeypointSet
+) -> tuple[np.ndarray, np.ndarray]:
+    """Suppression among the poses of one image: the rows that stay, and their points [Q, K, 2]."""
+    everybody = np.arange(len(scores))
+    return _suppressed(everybody, np.zeros(len(scores), np.int64), decoded, scores, settings, keypoints)
+
+
 def _suppressed(
     order: np.ndarray,
     image: np.ndarray,

@@ -40,13 +40,13 @@ class ImageReader:
             raise ValueError(f"reduction: {reduction}; allowed: {REDUCTIONS}")
         if data[:3] == _JPEG:
             return self._jpeg(data, path, reduction, channels)
-        return _reduced(_any_format(data, path, channels), reduction)
+        return reduced(_any_format(data, path, channels), reduction)
 
     def _jpeg(self, data: bytes, path: str | Path, reduction: int, channels: int) -> np.ndarray:
         try:
             height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
             if colours in ("CMYK", "YCCK"):  # libjpeg-turbo does not turn these into RGB
-                return _reduced(_any_format(data, path, channels), reduction)
+                return reduced(_any_format(data, path, channels), reduction)
             size = {"min_height": -(-height // reduction), "min_width": -(-width // reduction)}
             needed = size["min_height"] * size["min_width"] * channels
             if self._buffer.size < needed:
@@ -76,7 +76,8 @@ def _any_format(data: bytes, path: str | Path, channels: int) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB if channels == 3 else cv2.COLOR_BGR2RGBA)
 
 
-def _reduced(image: np.ndarray, reduction: int) -> np.ndarray:
+def reduced(image: np.ndarray, reduction: int) -> np.ndarray:
+    """An image reduced by 1, 2, 4 or 8, as the means of blocks; the last ones are filled up with the border."""
     if reduction == 1:
         return image
     rows, columns = (-side % reduction for side in image.shape[:2])

@@ -23,11 +23,15 @@ REGION = 0.8  # width by height of the regions that `around` gives, so that they
 
 @dataclass(frozen=True)
 class Skeleton:
-    """A pose to draw: `points` [K, 2] image pixels, `shown` [K]; a `plain` one is thin and white, as the truth."""
+    """A pose to draw: `points` [K, 2] image pixels, `shown` [K]; a `plain` one is thin and white, as the truth.
+
+    Keypoints that are `hollow` [K] are drawn as rings, and their limbs thin: there, but not sure.
+    """
 
     points: np.ndarray
     shown: np.ndarray
     plain: bool = False
+    hollow: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -97,16 +101,20 @@ def draw_skeleton(
     """Draw limbs and keypoints on an RGB image in place: `(point - origin) * scale` is where a point goes."""
     finite = np.isfinite(skeleton.points).all(1) & skeleton.shown
     places = np.round((np.nan_to_num(skeleton.points) - origin) * scale).astype(int).clip(-4000, 4000)
+    hollow = np.zeros(len(finite), bool) if skeleton.hollow is None else skeleton.hollow
     for a, b in keypoints.limb_indices:
         if finite[a] and finite[b]:
             sides = colour_of(keypoints.names[a]), colour_of(keypoints.names[b])
             colour = TRUTH if skeleton.plain else sides[0] if sides[0] == sides[1] else MIDDLE
-            cv2.line(image, places[a].tolist(), places[b].tolist(), colour, 1 if skeleton.plain else 2, cv2.LINE_AA)
+            width = 1 if skeleton.plain or hollow[a] or hollow[b] else 2
+            cv2.line(image, places[a].tolist(), places[b].tolist(), colour, width, cv2.LINE_AA)
     for k in np.flatnonzero(finite):
         if skeleton.plain:
             cv2.circle(image, places[k].tolist(), 2, TRUTH, -1, cv2.LINE_AA)
-            continue
-        _dot(image, places[k], colour_of(keypoints.names[k]))
+        elif hollow[k]:
+            cv2.circle(image, places[k].tolist(), 3, colour_of(keypoints.names[k]), 1, cv2.LINE_AA)
+        else:
+            _dot(image, places[k], colour_of(keypoints.names[k]))
 
 
 def _dot(image: np.ndarray, place: np.ndarray, colour: tuple[int, int, int]) -> None:

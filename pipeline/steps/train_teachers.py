@@ -79,6 +79,7 @@ def take(params: Params, progress: Progress, name: str, teacher: Teacher) -> dic
     file = teacher.model.weights
     card = {
         "keypoint_set": keypoints.name,
+        "keypoint_definition": keypoints.as_dict(),
         "keypoint_names": list(keypoints.names),
         "padding": padding,
         "trained_on": f"elsewhere ({file})",

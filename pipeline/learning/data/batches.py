@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from pipeline.records.images import REDUCTIONS, ImageReader
+from pipeline.records.images import REDUCTIONS, ImageReader, reduced
 
 
 @dataclass
@@ -72,6 +72,19 @@ def cut(paths: Sequence[str], transforms: np.ndarray, input_size: tuple[int, int
         if held != (paths[i], reduction):
             image, held = reader().read(paths[i], reduction, channels=4), (paths[i], reduction)
         warp(image, reduced_transform(transforms[i], reduction), crops[i])
+    return crops
+
+
+def cut_from(pixels: np.ndarray, transforms: np.ndarray, input_size: tuple[int, int]) -> np.ndarray:
+    """Crops as `cut` makes them, of one image in memory, [h, w, 3] uint8 RGB."""
+    height, width = input_size
+    crops = np.empty((len(transforms), height, width, 3), np.uint8)
+    image = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
+    reductions = reductions_for(transforms)
+    for reduction in np.unique(reductions):
+        smaller = reduced(image, int(reduction))
+        for i in np.flatnonzero(reductions == reduction):
+            warp(smaller, reduced_transform(transforms[i], int(reduction)), crops[i])
     return crops
 
 

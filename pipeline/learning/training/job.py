@@ -160,6 +160,7 @@ def _finish(
 ) -> None:
     card = {
         "keypoint_set": keypoints.name,
+        "keypoint_definition": keypoints.as_dict(),
         "keypoint_names": list(keypoints.names),
         "padding": job.training.padding,
         "trained_on": f"{job.stage} {job.item}",

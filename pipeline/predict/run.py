@@ -1,0 +1,217 @@
+"""What `ccm predict` does: looks at pictures and videos, and writes what was asked for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import cv2
+import numpy as np
+import orjson
+from tqdm import tqdm
+
+from pipeline.predict.drawing import draw
+from pipeline.predict.people import People
+from pipeline.predict.pictures import read_picture
+from pipeline.predict.predictor import Predictor
+from pipeline.predict.sources import files_of, is_video
+from pipeline.predict.tracking import OneEuro, Tracker
+from pipeline.predict.video import VideoReader, VideoWriter
+from pipeline.records.artefacts import written
+from pipeline.records.tables import TableInfo, table_from, write_table
+
+SOURCE = "predict"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is written. `drawn` is a folder for pictures and videos; `category` goes into COCO's results."""
+
+    drawn: Path | None = None
+    coco: Path | None = None
+    table: Path | None = None
+    lines: bool = False
+    category: int = 1
+    smooth: bool = False
+    boxes: dict[str, np.ndarray] | None = None  # by file name: [N, 4]; None: the predictor's
+
+
+@dataclass
+class _Collected:
+    """What goes into the files that are written at the end."""
+
+    names: list[str] = field(default_factory=list)
+    people: list[People] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
+def run(predictor: Predictor, sources: Sequence[str], wanted: Wanted, out: TextIO = sys.stdout) -> int:
+    """Look at every picture and video; 1 when something could not be read, which is named on stderr, else 0."""
+    files = files_of(sources)
+    pictures = [(path, name) for path, name in files if not is_video(path)]
+    collected = _Collected()
+
+    def fault(message: str) -> None:
+        collected.faults.append(message)
+        tqdm.write(f"ccm: {message}", file=sys.stderr)
+
+    def keep(name: str, people: People) -> None:
+        if wanted.lines:
+            print(json.dumps(people.line(name)), file=out, flush=True)
+        if wanted.coco or wanted.table:
+            collected.names.append(name)
+            collected.people.append(people)
+
+    try:
+        _pictures(predictor, pictures, wanted, keep, fault)
+        for path, name in files:
+            if is_video(path):
+                try:
+                    _video(predictor, path, name, wanted, keep)
+                except ValueError as error:
+                    fault(str(error))
+    finally:  # also when interrupted: what was found so far
+        _write(predictor, collected, wanted)
+    return int(bool(collected.faults))
+
+
+def _pictures(
+    predictor: Predictor,
+    pictures: Sequence[tuple[Path, Path]],
+    wanted: Wanted,
+    keep: Callable[[str, People], None],
+    fault: Callable[[str], None],
+) -> None:
+    asked = ((path, _given(path, wanted)) for path, _ in pictures)
+    found = predictor.stream(asked)
+    for (path, name), people in zip(
+        pictures,
+        tqdm(found, total=len(pictures), desc="predict", unit="picture", disable=len(pictures) < 2),
+        strict=True,
+    ):
+        if isinstance(people, ValueError):
+            text = str(people)
+            fault(text if str(path) in text else f"{path}: {text}")
+            continue
+        keep(name.as_posix(), people)
+        if wanted.drawn is not None:
+            pixels = read_picture(path, predictor.stored).pixels
+            _save(wanted.drawn / name, draw(pixels, people, predictor.keypoints))
+
+
+def _given(path: Path, wanted: Wanted) -> np.ndarray | None:
+    if wanted.boxes is None:
+        return None
+    return wanted.boxes.get(path.name, np.zeros((0, 4)))
+
+
+def _save(path: Path, pixels: np.ndarray) -> None:
+    """Write a drawn picture, as PNG or JPEG as the original was, whole or not at all."""
+    suffix = path.suffix.lower() if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp") else ".png"
+    ok, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    assert ok
+    with written(path.with_suffix(suffix) if suffix != path.suffix.lower() else path) as temporary:
+        temporary.write_bytes(data.tobytes())
+
+
+def _video(predictor: Predictor, path: Path, name: Path, wanted: Wanted, keep: Callable[[str, People], None]) -> None:
+    """A video's frames: two in flight, people followed from one to the next."""
+    reader = VideoReader(path)
+    tracker, smooth = Tracker(predictor.keypoints), OneEuro(reader.rate)
+    shown: list[np.ndarray] = []  # frames that are being looked at
+
+    def frames() -> Iterator[tuple[np.ndarray, None]]:
+        for frame in reader:
+            shown.append(frame)
+            yield frame, None
+
+    with ExitStack() as stack:
+        writer = None
+        if wanted.drawn is not None:
+            target = (wanted.drawn / name).with_suffix(".mp4")
+            writer = stack.enter_context(VideoWriter(target, reader.rate))
+        found = predictor.stream(frames())
+        for number, people in enumerate(tqdm(found, total=reader.count, desc=name.name, unit="frame")):
+            frame = shown.pop(0)
+            if isinstance(people, ValueError):
+                raise people
+            people = tracker(people)
+            people = smooth(people) if wanted.smooth else people
+            keep(f"{name.as_posix()}#{number}", people)
+            if writer is not None:
+                writer.write(draw(frame, people, predictor.keypoints))
+
+
+def _write(predictor: Predictor, collected: _Collected, wanted: Wanted) -> None:
+    if wanted.coco is not None:
+        entries = [
+            entry
+            for name, people in zip(collected.names, collected.people, strict=True)
+            for entry in people.coco(image_id(name), wanted.category)
+        ]
+        with written(wanted.coco) as temporary:
+            temporary.write_bytes(orjson.dumps(entries))
+    if wanted.table is not None:
+        write_table(wanted.table, _table(predictor, collected))
+
+
+def boxes_by_name(path: Path) -> dict[str, np.ndarray]:
+    """People's boxes [N, 4] by file name, of a COCO annotation file, or of results that name their `file_name`.
+
+    ValueError when the file is neither.
+    """
+    try:
+        content = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: not valid JSON: {error}") from None
+    names: dict[Any, str] = {}
+    entries = content
+    if isinstance(content, dict):
+        entries = content.get("annotations")
+        names = {image.get("id"): Path(image.get("file_name", "")).name for image in content.get("images", [])}
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError(f"{path}: no boxes; allowed: COCO's annotations, or a list of results with bbox and file_name")
+    found: dict[str, list[Any]] = {}
+    for number, entry in enumerate(entries):
+        name = entry.get("file_name") or names.get(entry.get("image_id"))
+        box = entry.get("bbox")
+        if name is None or not isinstance(box, list) or len(box) != 4:
+            raise ValueError(f"{path}: entry {number}: needs bbox [x, y, w, h] and a picture that the file names")
+        found.setdefault(Path(str(name)).name, []).append(box)
+    return {name: np.asarray(boxes, np.float64) for name, boxes in found.items()}
+
+
+def image_id(name: str) -> int | str:
+    """COCO's id of a picture: the number that its file is called by (000000000139.jpg is 139), else the name."""
+    stem = Path(name).stem
+    return int(stem) if stem.isdecimal() and stem.isascii() else name
+
+
+def _table(predictor: Predictor, collected: _Collected) -> Any:
+    """A `poses` table, image by image."""
+    counts = [len(people) for people in collected.people]
+    names = [name for name, count in zip(collected.names, counts, strict=True) for _ in range(count)]
+    keypoints = len(predictor.names)
+    triples = [
+        np.concatenate([people.keypoints, people.keypoint_scores[:, :, None]], 2).reshape(len(people), 3 * keypoints)
+        for people in collected.people
+    ]
+    rows = sum(counts)
+    columns = {
+        "image_id": [f"{SOURCE}:{name}" for name in names],
+        "source": [SOURCE] * rows,
+        "file_name": names,
+        "bbox": np.concatenate([np.zeros((0, 4)), *(p.boxes for p in collected.people)]).astype(np.float32),
+        "box_score": np.concatenate([np.zeros(0), *(p.box_scores for p in collected.people)]).astype(np.float32),
+        "keypoints": np.concatenate([np.zeros((0, 3 * keypoints)), *triples]).astype(np.float32),
+        "score": np.concatenate([np.zeros(0), *(p.scores for p in collected.people)]).astype(np.float32),
+        "model": ["model"] * rows,
+    }
+    return table_from("poses", columns, TableInfo(predictor.keypoints, {SOURCE: "."}))
