@@ -27,6 +27,7 @@ def add(commands: Commands) -> None:
         "--boxes", metavar="FILE", help="COCO-format JSON with people's boxes; or: whole, a person a picture"
     )
     predict.add_argument("--draw", metavar="FOLDER", help="write pictures and videos with the people drawn on them")
+    predict.add_argument("--sheet", metavar="FILE", help="write the first twelve pictures, drawn, as one picture")
     predict.add_argument("--coco", metavar="FILE", help="write COCO results JSON")
     predict.add_argument("--category", type=int, default=1, metavar="N", help="category id in it; default: 1, a person")
     predict.add_argument("--table", metavar="FILE", help="write a Parquet table of poses")
@@ -51,10 +52,10 @@ def _predict(arguments: Arguments) -> int:
     from pipeline.predict.run import Wanted, boxes_by_name, run
     from pipeline.settings import load_params
 
-    outputs = (arguments.draw, arguments.coco, arguments.table)
+    outputs = (arguments.draw, arguments.sheet, arguments.coco, arguments.table)
     if not any(outputs) and not arguments.lines:
-        raise ValueError("nothing to write: add --draw FOLDER, --coco FILE, --table FILE or --lines")
-    draw, coco, table = (None if name is None else Path(name) for name in outputs)
+        raise ValueError("nothing to write: add --draw FOLDER, --sheet FILE, --coco FILE, --table FILE or --lines")
+    draw, sheet, coco, table = (None if name is None else Path(name) for name in outputs)
     whole = arguments.boxes == "whole"
     boxes = None if whole or arguments.boxes is None else boxes_by_name(Path(arguments.boxes))
     predictor = project_predictor(
@@ -65,7 +66,7 @@ def _predict(arguments: Arguments) -> int:
         fast=arguments.fast,
         stored=arguments.stored,
     )
-    wanted = Wanted(draw, coco, table, arguments.lines, arguments.category, arguments.smooth, boxes)
+    wanted = Wanted(draw, sheet, coco, table, arguments.lines, arguments.category, arguments.smooth, boxes)
     return run(predictor, arguments.sources, wanted)
 
 

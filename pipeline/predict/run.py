@@ -26,13 +26,15 @@ from pipeline.records.artefacts import written
 from pipeline.records.tables import TableInfo, table_from, write_table
 
 SOURCE = "predict"
+ON_A_SHEET = 12
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is written. `drawn` is a folder for pictures and videos; `category` goes into COCO's results."""
+    """What is written. `drawn` is a folder for pictures and videos, `sheet` a file for the first pictures together; `category` goes into COCO's results."""
 
     drawn: Path | None = None
+    sheet: Path | None = None
     coco: Path | None = None
     table: Path | None = None
     lines: bool = False
@@ -48,6 +50,7 @@ class _Collected:
     names: list[str] = field(default_factory=list)
     people: list[People] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    sheet: list[np.ndarray] = field(default_factory=list)
 
 
 def run(predictor: Predictor, sources: Sequence[str], wanted: Wanted, out: TextIO = sys.stdout) -> int:
@@ -68,7 +71,7 @@ def run(predictor: Predictor, sources: Sequence[str], wanted: Wanted, out: TextI
             collected.people.append(people)
 
     try:
-        _pictures(predictor, pictures, wanted, keep, fault)
+        _pictures(predictor, pictures, wanted, keep, fault, collected.sheet)
         for path, name in files:
             if is_video(path):
                 try:
@@ -86,6 +89,7 @@ def _pictures(
     wanted: Wanted,
     keep: Callable[[str, People], None],
     fault: Callable[[str], None],
+    sheet: list[np.ndarray],
 ) -> None:
     asked = ((path, _given(path, wanted)) for path, _ in pictures)
     found = predictor.stream(asked)
@@ -99,9 +103,14 @@ def _pictures(
             fault(text if str(path) in text else f"{path}: {text}")
             continue
         keep(name.as_posix(), people)
+        first = wanted.sheet is not None and len(sheet) < ON_A_SHEET
+        if wanted.drawn is None and not first:
+            continue
+        drawn = draw(read_picture(path, predictor.stored).pixels, people, predictor.keypoints)
+        if first:
+            sheet.append(drawn)
         if wanted.drawn is not None:
-            pixels = read_picture(path, predictor.stored).pixels
-            _save(wanted.drawn / name, draw(pixels, people, predictor.keypoints))
+            _save(wanted.drawn / name, drawn)
 
 
 def _given(path: Path, wanted: Wanted) -> np.ndarray | None:
@@ -117,6 +126,21 @@ def _save(path: Path, pixels: np.ndarray) -> None:
     assert ok
     with written(path.with_suffix(suffix) if suffix != path.suffix.lower() else path) as temporary:
         temporary.write_bytes(data.tobytes())
+
+
+def tiled(pictures: Sequence[np.ndarray], columns: int = 4, height: int = 180) -> np.ndarray:
+    """Pictures [H, W, 3] beside and below each other, each fitted into a cell of 4 to 3."""
+    width = height * 4 // 3
+    rows = -(-len(pictures) // columns)
+    sheet = np.full((rows * height, columns * width, 3), 32, np.uint8)
+    for number, picture in enumerate(pictures):
+        scale = min(height / picture.shape[0], width / picture.shape[1])
+        size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
+        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+        top = number // columns * height + (height - size[1]) // 2
+        left = number % columns * width + (width - size[0]) // 2
+        sheet[top : top + size[1], left : left + size[0]] = small
+    return sheet
 
 
 def _video(predictor: Predictor, path: Path, name: Path, wanted: Wanted, keep: Callable[[str, People], None]) -> None:
@@ -148,6 +172,8 @@ def _video(predictor: Predictor, path: Path, name: Path, wanted: Wanted, keep: C
 
 
 def _write(predictor: Predictor, collected: _Collected, wanted: Wanted) -> None:
+    if wanted.sheet is not None and collected.sheet:
+        _save(wanted.sheet, tiled(collected.sheet))
     if wanted.coco is not None:
         entries = [
             entry
