@@ -31,7 +31,11 @@ ON_A_SHEET = 12
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is written. `drawn` is a folder for pictures and videos, `sheet` a file for the first pictures together; `category` goes into COCO's results."""
+    """What is written.
+
+    `drawn` is a folder for pictures and videos, `sheet` a file for the first pictures as one; `category` goes into
+    COCO's results.
+    """
 
     drawn: Path | None = None
     sheet: Path | None = None
@@ -122,7 +126,8 @@ def _given(path: Path, wanted: Wanted) -> np.ndarray | None:
 def _save(path: Path, pixels: np.ndarray) -> None:
     """Write a drawn picture, as PNG or JPEG as the original was, whole or not at all."""
     suffix = path.suffix.lower() if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp") else ".png"
-    ok, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 88, cv2.IMWRITE_WEBP_QUALITY, 90]
+    ok, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)
     assert ok
     with written(path.with_suffix(suffix) if suffix != path.suffix.lower() else path) as temporary:
         temporary.write_bytes(data.tobytes())
