@@ -137,6 +137,7 @@ def api(server_folder: Path) -> str:
 
 
 def _served(folder: Path) -> Iterator[Path]:
+    (folder / "params.yaml").touch()  # what makes a folder a project's
     command = [sys.executable, str(LAUNCHER), "ui", "--port", str(ui.free_port())]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, timeout=180)

@@ -1,0 +1,185 @@
+"""`ccm predict`'s work: what is looked at, what is written, and what is said of what cannot be read."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.predict import Predictor
+from pipeline.predict.run import Wanted, boxes_by_name, image_id, run, tiled
+from pipeline.predict.sources import files_of
+from pipeline.predict.video import VideoReader, VideoWriter
+from pipeline.records.tables import read_table, to_numpy
+
+ROOT = Path(__file__).parents[3]
+
+
+def write_video(path: Path, frames: int, size: tuple[int, int] = (64, 48), rate: float = 25.0) -> list[np.ndarray]:
+    """A bright square that moves to the right over a grey ground."""
+    pictures = []
+    with VideoWriter(path, rate) as writer:
+        for number in range(frames):
+            picture = np.full((size[1], size[0], 3), 90, np.uint8)
+            picture[10:30, number % 40 : number % 40 + 12] = (250, 200, 40)
+            writer.write(picture)
+            pictures.append(picture)
+    return pictures
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photograph: np.ndarray) -> Path:
+    """Two pictures, one of them in a folder in the folder, and files that are no pictures."""
+    pictures = tmp_path / "my pictures"
+    (pictures / "inner ä").mkdir(parents=True)
+    Image.fromarray(photograph).save(pictures / "b.jpg")
+    Image.fromarray(photograph).save(pictures / "inner ä" / "a.png")
+    (pictures / "notes.txt").write_text("nothing")
+    return pictures
+
+
+def test_sources_of_every_kind(folder: Path, tmp_path: Path) -> None:
+    everything = [folder / "b.jpg", folder / "inner ä/a.png"]
+    assert [path for path, _ in files_of([str(folder)])] == everything
+    assert [name for _, name in files_of([str(folder)])] == [Path("b.jpg"), Path("inner ä/a.png")]
+    assert [path for path, _ in files_of([f"{folder}/**/*.png"])] == everything[1:]
+    (tmp_path / "list.txt").write_text(f"my pictures/b.jpg\n\n{everything[1]}\n")
+    assert [path for path, _ in files_of([str(tmp_path / "list.txt")])] == everything
+    assert [path for path, _ in files_of([str(folder / "b.jpg"), str(folder)])] == everything
+    (folder / "round").symlink_to(folder)
+    assert [path for path, _ in files_of([str(folder)])] == everything
+
+
+@pytest.mark.parametrize("source", ["nowhere.jpg", "no*.png"])
+def test_a_source_that_is_not_there(source: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no such file, folder or pattern"):
+        files_of([str(tmp_path / source)])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no pictures or videos"):
+        files_of([str(tmp_path / "empty")])
+
+
+def test_everything_that_can_be_written(predictor: Predictor, folder: Path, tmp_path: Path) -> None:
+    out = io.StringIO()
+    wanted = Wanted(
+        tmp_path / "drawn", tmp_path / "sheet.jpg", tmp_path / "r.json", tmp_path / "p.parquet", lines=True, category=3
+    )
+    assert run(predictor, [str(folder)], wanted, out) == 0
+    assert sorted(p.relative_to(tmp_path / "drawn").as_posix() for p in (tmp_path / "drawn").rglob("*.*")) == [
+        "b.jpg", "inner ä/a.png"
+    ]  # fmt: skip
+    results = json.loads((tmp_path / "r.json").read_text())
+    assert [(entry["image_id"], entry["category_id"]) for entry in results] == [("b.jpg", 3), ("inner ä/a.png", 3)]
+    table = read_table(tmp_path / "p.parquet", "poses")
+    np.testing.assert_allclose(to_numpy(table, "keypoints")[0], results[0]["keypoints"], rtol=1e-5)
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [line["picture"] for line in lines] == ["b.jpg", "inner ä/a.png"]
+    assert len(lines[0]["people"][0]["keypoints"]) == 17
+    assert cv2.imread(str(tmp_path / "sheet.jpg")).shape == (180, 960, 3)
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_done(
+    predictor: Predictor, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a-empty.jpg").write_bytes(b"")
+    (folder / "half.png").write_bytes((folder / "inner ä/a.png").read_bytes()[:60])
+    (folder / "film.mp4").write_bytes(b"no film")
+    assert run(predictor, [str(folder)], Wanted(coco=tmp_path / "r.json")) == 1
+    said = capsys.readouterr().err
+    for name in ("a-empty.jpg", "half.png", "film.mp4"):
+        assert f"{folder / name}: not a" in said
+    assert "Traceback" not in said
+    assert len(json.loads((tmp_path / "r.json").read_text())) == 2
+
+
+def test_boxes_from_a_file(predictor: Predictor, folder: Path, tmp_path: Path) -> None:
+    content = {
+        "images": [{"id": 5, "file_name": "b.jpg"}],
+        "annotations": [{"image_id": 5, "bbox": [1, 2, 30, 40]}, {"image_id": 5, "bbox": [50, 20, 30, 40]}],
+    }
+    (tmp_path / "boxes.json").write_text(json.dumps(content))
+    boxes = boxes_by_name(tmp_path / "boxes.json")
+    assert boxes["b.jpg"].tolist() == [[1, 2, 30, 40], [50, 20, 30, 40]]
+    out = io.StringIO()
+    assert run(predictor, [str(folder)], Wanted(lines=True, boxes=boxes), out) == 0
+    assert [len(json.loads(line)["people"]) for line in out.getvalue().splitlines()] == [2, 0]
+
+
+@pytest.mark.parametrize("text", ["[1]", "{}", '[{"bbox": [1, 2, 3]}]', "no json", '[{"bbox": [1,2,3,4]}]'])
+def test_files_without_boxes(text: str, tmp_path: Path) -> None:
+    (tmp_path / "boxes.json").write_text(text)
+    with pytest.raises(ValueError, match=r"boxes\.json: "):
+        boxes_by_name(tmp_path / "boxes.json")
+
+
+def test_pictures_are_called_as_coco_calls_them() -> None:
+    assert image_id("000000000139.jpg") == 139
+    assert image_id("inner/000000000139.jpg") == 139
+    assert image_id("holiday.jpg") == "holiday.jpg"
+
+
+def test_a_sheet_keeps_the_shape_of_its_pictures() -> None:
+    tall, wide = np.full((200, 50, 3), 255, np.uint8), np.full((50, 400, 3), 128, np.uint8)
+    sheet = tiled([tall, wide])
+    assert sheet.shape == (180, 960, 3)
+    assert (sheet[:, :240] == 255).all(2).sum() == 180 * 45
+    assert (sheet[:, 240:480] == 128).all(2).sum() == 240 * 30
+
+
+@pytest.mark.parametrize("frames", [1, 2, 30])
+def test_a_video_is_read_drawn_and_written(predictor: Predictor, tmp_path: Path, frames: int) -> None:
+    write_video(tmp_path / "in.mp4", frames)
+    out = io.StringIO()
+    wanted = Wanted(drawn=tmp_path / "drawn", lines=True, smooth=True)
+    assert run(predictor, [str(tmp_path / "in.mp4")], wanted, out) == 0
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [line["picture"] for line in lines] == [f"in.mp4#{n}" for n in range(frames)]
+    drawn = list(VideoReader(tmp_path / "drawn/in.mp4"))
+    assert len(drawn) == frames
+    assert drawn[0].shape == (48, 64, 3)
+
+
+def test_a_truncated_video(predictor: Predictor, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without the index at its end nothing can be read: it is named, and no traceback."""
+    write_video(tmp_path / "in.mp4", 30)
+    whole = (tmp_path / "in.mp4").read_bytes()
+    (tmp_path / "half.mp4").write_bytes(whole[: len(whole) // 2])
+    assert run(predictor, [str(tmp_path / "half.mp4")], Wanted(lines=True), io.StringIO()) == 1
+    assert f"{tmp_path / 'half.mp4'}: not a video that can be read" in capsys.readouterr().err
+
+
+def test_interrupted_it_leaves_a_video_that_plays(models: Path, tmp_path: Path) -> None:
+    """Ctrl-C in the middle: the file has its index, and every frame that was written."""
+    write_video(tmp_path / "in.mp4", 3000)
+    code = f"""
+import torch
+from pipeline.predict import Predictor
+from pipeline.predict.run import Wanted, run
+from pathlib import Path
+torch.set_num_threads(1)
+run(Predictor({str(models / "pose")!r}), [{str(tmp_path / "in.mp4")!r}], Wanted(drawn=Path({str(tmp_path / "out")!r})))
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL
+    )
+    written = tmp_path / "out/in.mp4"
+    deadline = time.monotonic() + 120
+    while not written.is_file():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(1)  # some frames later
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) != 0
+    frames = list(VideoReader(written))
+    assert 0 < len(frames) < 3000
