@@ -32,6 +32,9 @@ def add(commands: Commands) -> None:
     predict.add_argument("--category", type=int, default=1, metavar="N", help="category id in it; default: 1, a person")
     predict.add_argument("--table", metavar="FILE", help="write a Parquet table of poses")
     predict.add_argument("--lines", action="store_true", help="a line of JSON a picture on standard output")
+    predict.add_argument(
+        "--least-box", type=float, metavar="SCORE", help="pass over boxes scored lower; default: 0, in videos 0.3"
+    )
     predict.add_argument("--fast", action="store_true", help="without the flip test: half the time, a little less AP")
     predict.add_argument("--smooth", action="store_true", help="smooth keypoints over a video's frames (One-Euro)")
     predict.add_argument("--stored", action="store_true", help="pictures as they are stored, whatever their EXIF says")
@@ -66,7 +69,9 @@ def _predict(arguments: Arguments) -> int:
         fast=arguments.fast,
         stored=arguments.stored,
     )
-    wanted = Wanted(draw, sheet, coco, table, arguments.lines, arguments.category, arguments.smooth, boxes)
+    wanted = Wanted(
+        draw, sheet, coco, table, arguments.lines, arguments.category, arguments.smooth, arguments.least_box, boxes
+    )
     return run(predictor, arguments.sources, wanted)
 
 

@@ -3,9 +3,9 @@
     ccm bench predict [--model FOLDER --detector FOLDER] [--pictures FOLDER] [--video] [--json]
 
 Processor time of one thread, the median over rounds. `together` is everything from the file to the drawn picture, as
-`ccm predict` does it; `networks alone` is the detector on decoded pictures and the keypoint network, flip test included,
-on crops that are cut already, the same ones, timed in turn with it. With `--video` also wall time: frames a second of a
-rendered video of 640x480 with two people, read, looked at, drawn and encoded.
+`ccm predict` does it; `networks alone` is the detector on decoded pictures and the keypoint network, flip test
+included, on crops that are cut already, the same ones, timed in turn with it. With `--video` also wall time: frames a
+second of a rendered video of 640x480 with two people, read, looked at, drawn and encoded.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pipeline.predict.drawing import draw
 from pipeline.predict.pictures import Picture, read_picture
 from pipeline.predict.predictor import Predictor
 from pipeline.predict.project import project_predictor
-from pipeline.predict.run import Wanted, run
+from pipeline.predict.run import LEAST_IN_VIDEO, Wanted, run
 from pipeline.predict.sources import files_of
 from pipeline.predict.video import VideoWriter
 from pipeline.settings import load_params
@@ -85,7 +85,7 @@ def measure(predictor: Predictor, paths: Sequence[Path], rounds: int) -> dict[st
         together, alone = [], []
         for _ in range(rounds):
             together.append(_seconds(lambda: [_whole(predictor, path) for path in paths]))
-            alone.append(_seconds(lambda: [_networks(predictor, *each) for each in ready]))
+            alone.append(_seconds(lambda: _networks(predictor, ready)))
         parts = _parts(predictor, paths)
     count = len(paths)
     return {
@@ -116,9 +116,11 @@ def _prepared(predictor: Predictor, path: Path) -> tuple[Picture, np.ndarray]:
     return picture, cut([str(path)] * len(boxes), transforms, predictor.network.spec.input_size)
 
 
-def _networks(predictor: Predictor, picture: Picture, crops: np.ndarray) -> None:
-    predictor.boxes_of(picture)
-    if len(crops):
+def _networks(predictor: Predictor, ready: Sequence[tuple[Picture, np.ndarray]]) -> None:
+    for picture, crops in ready:
+        predictor.boxes_of(picture)
+        if not len(crops):
+            continue
         images = normalise(torch.from_numpy(crops).permute(0, 3, 1, 2), predictor.device, predictor.network)
         with torch.inference_mode():
             predictor.network(images)
@@ -148,7 +150,7 @@ def _parts(predictor: Predictor, paths: Sequence[Path]) -> dict[str, float]:
             flipped = network(images.flip(3)).float() if predictor.settings.flip else None
         marks.append(time.process_time())
         prediction = Prediction(np.arange(len(crops)), transforms, size, maps, flipped)
-        points, scores = keypoints_of(prediction, predictor.settings, network, predictor.keypoints)
+        _, scores = keypoints_of(prediction, predictor.settings, network, predictor.keypoints)
         rescore(box_scores, scores, predictor.settings.keypoint_score_threshold)
         marks.append(time.process_time())
         people = predictor.people_of(path, boxes)
@@ -172,7 +174,7 @@ def video_figures(predictor: Predictor, paths: Sequence[Path], frames: int = 100
 
 def _write_video(predictor: Predictor, path: Path, pictures: Sequence[Path], frames: int) -> None:
     """A pan over the picture in which the detector finds two people, or nearly."""
-    counted = {each: len(predictor.people_of(each)) for each in pictures}
+    counted = {each: len(predictor.people_of(each, least=LEAST_IN_VIDEO)) for each in pictures}
     chosen = min(counted, key=lambda each: abs(counted[each] - 2))
     still = cv2.resize(read_picture(chosen, predictor.stored).pixels, (660, 480))
     with VideoWriter(path, 25.0) as writer:

@@ -126,13 +126,13 @@ class Predictor:
         return found
 
     def stream(
-        self, pictures: Iterable[tuple[Image, np.ndarray | None]], workers: int = 2
+        self, pictures: Iterable[tuple[Image, np.ndarray | None]], workers: int = 2, least: float = 0.0
     ) -> Iterator[People | ValueError]:
         """People of pictures (with their boxes, or None) in order, `workers` at a time; an error for one unreadable."""
 
         def work(picture: Image, boxes: np.ndarray | None) -> People | ValueError:
             try:
-                return self.people_of(picture, boxes)
+                return self.people_of(picture, boxes, least)
             except ValueError as error:
                 return error
 
@@ -145,12 +145,13 @@ class Predictor:
                 yield running.pop(0).result()
                 running += [pool.submit(work, *each) for each in islice(waiting, 1)]
 
-    def people_of(self, image: Image, boxes: np.ndarray | None = None) -> People:
-        """The people of one picture; see `__call__`."""
+    def people_of(self, image: Image, boxes: np.ndarray | None = None, least: float = 0.0) -> People:
+        """The people of one picture; see `__call__`. Boxes that the detector scores below `least` are passed over."""
         with one_thread():
             picture = read_picture(image, self.stored)
             found, box_scores = self.boxes_of(picture) if boxes is None else (_checked(boxes), np.ones(len(boxes)))
-            found, box_scores = found.astype(np.float64), box_scores.astype(np.float64)
+            sure = box_scores >= least
+            found, box_scores = found[sure].astype(np.float64), box_scores[sure].astype(np.float64)
             if not len(found):
                 return nobody(self.names, picture.size)
             decoded = self.decoded(picture, found)

@@ -27,6 +27,7 @@ from pipeline.records.tables import TableInfo, table_from, write_table
 
 SOURCE = "predict"
 ON_A_SHEET = 12
+LEAST_IN_VIDEO = 0.3  # boxes scored lower flicker from frame to frame, and cost as much as the others
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Wanted:
     lines: bool = False
     category: int = 1
     smooth: bool = False
+    least_box: float | None = (
+        None  # boxes scored lower are passed over; None: all in pictures, `LEAST_IN_VIDEO` in videos
+    )
     boxes: dict[str, np.ndarray] | None = None  # by file name: [N, 4]; None: the predictor's
 
 
@@ -96,7 +100,7 @@ def _pictures(
     sheet: list[np.ndarray],
 ) -> None:
     asked = ((path, _given(path, wanted)) for path, _ in pictures)
-    found = predictor.stream(asked)
+    found = predictor.stream(asked, least=wanted.least_box or 0.0)
     for (path, name), people in zip(
         pictures,
         tqdm(found, total=len(pictures), desc="predict", unit="picture", disable=len(pictures) < 2),
@@ -164,7 +168,8 @@ def _video(predictor: Predictor, path: Path, name: Path, wanted: Wanted, keep: C
         if wanted.drawn is not None:
             target = (wanted.drawn / name).with_suffix(".mp4")
             writer = stack.enter_context(VideoWriter(target, reader.rate))
-        found = predictor.stream(frames())
+        least = LEAST_IN_VIDEO if wanted.least_box is None else wanted.least_box
+        found = predictor.stream(frames(), least=least)
         for number, people in enumerate(tqdm(found, total=reader.count, desc=name.name, unit="frame")):
             frame = shown.pop(0)
             if isinstance(people, ValueError):
