@@ -20,28 +20,31 @@ COORDINATE_TOLERANCE = 0.01  # in the unit of `decode`'s coordinates
 ROUNDING = 1e-5  # of a heatmap's largest value: what two orders of summing a deep network's terms differ by
 
 Decode = Callable[[Tensor], tuple[Tensor, Tensor]]
+Merge = Callable[[Tensor, Tensor], Tensor]
 
 
 class Deployed(nn.Module):
     """What an exported file computes: crops as they come from an image, uint8 RGB [B, 3, H, W], to heatmaps or points.
 
     Normalisation is inside, so nobody has to repeat it. Without `decode`: heatmaps [B, K, h, w]. With it: what
-    `decode` makes of them.
+    `decode` makes of them. With `merge` the mirrored crops pass as well, and the heatmaps are what it makes of both.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: PoseNetwork, decode: Decode | None) -> None:
+    def __init__(self, network: PoseNetwork, decode: Decode | None, merge: Merge | None = None) -> None:
         super().__init__()
         self.network = copy.deepcopy(network).drop_auxiliary().cpu().float().eval()
-        self.decode = decode
+        self.decode, self.merge = decode, merge
         self.register_buffer("mean", torch.tensor(network.mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(network.std).view(1, 3, 1, 1) * 255)
         self.eval()
 
     def heatmaps(self, crops: Tensor) -> Tensor:
-        return self.network((crops.float() - self.mean) / self.std)
+        images = (crops.float() - self.mean) / self.std
+        plain: Tensor = self.network(images)
+        return plain if self.merge is None else self.merge(plain, self.network(images.flip(3)))
 
     def forward(self, crops: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         heatmaps = self.heatmaps(crops)
@@ -53,6 +56,7 @@ def export(
     path: str | Path,
     decode: Decode | None = None,
     card: Mapping[str, Any] | None = None,
+    merge: Merge | None = None,
 ) -> Path:
     """Writes an ONNX file with a free batch dimension, once onnxruntime gives what torch gives.
 
@@ -65,6 +69,7 @@ def export(
         decode: heatmaps [B, K, h, w] to (coordinates, scores) in tensor operations alone, in the frame that the
             file's users want.
         card: what a user of the file needs besides, anything that JSON holds.
+        merge: heatmaps of the crops and of the mirrored crops to those that count: the flip test.
 
     Raises:
         ValueError: the packages for exporting are not installed, or the file cannot be written there.
@@ -73,7 +78,7 @@ def export(
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{path}: is a folder; allowed: the name of a file to write, such as {path / 'model.onnx'}")
-    deployed = Deployed(network, decode)
+    deployed = Deployed(network, decode, merge)
     height, width = network.spec.input_size
     crops = torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8)
     outputs = ["heatmaps"] if decode is None else ["coordinates", "scores"]

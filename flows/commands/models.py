@@ -41,13 +41,19 @@ def add(commands: Commands) -> None:
     export = command(
         commands,
         "export",
-        "write a trained model as an ONNX file",
-        "ccm export models/final/ACHU-CH\nccm export models/final/C-C --heatmaps --output net.onnx",
+        "write a trained model for elsewhere: a bundle, or one ONNX file",
+        "ccm export models/final/ACHU-CH\nccm export models/final/C-C --file\n"
+        "ccm export models/final/C-C --heatmaps --output net.onnx",
         _export,
+        detail="A bundle is a folder (and a zip) with detector, keypoint network, card and predict.py, which need "
+        "numpy, opencv and onnxruntime only; it is kept if it loses no more than 0.1 AP on the validation images.",
     )
     export.add_argument("model", metavar="MODEL", help="a model's folder, e.g. models/final/ACHU-CH")
-    export.add_argument("--output", metavar="FILE", help="default: exports/<name of the folder>.onnx")
-    export.add_argument("--heatmaps", action="store_true", help="heatmaps instead of coordinates and scores")
+    export.add_argument("--output", metavar="PATH", help="default: exports/<name of the model's folder>")
+    export.add_argument("--fast", action="store_true", help="the bundle without the flip test")
+    export.add_argument("--detector", metavar="FOLDER", help="the bundle's; default: the project's")
+    export.add_argument("--file", action="store_true", help="the keypoint network alone, as one ONNX file for crops")
+    export.add_argument("--heatmaps", action="store_true", help="that file, with heatmaps in place of coordinates")
 
 
 def _predict(arguments: Arguments) -> int:
@@ -76,9 +82,30 @@ def _predict(arguments: Arguments) -> int:
 
 
 def _export(arguments: Arguments) -> int:
-    from pipeline.predict.export import export_model
+    from pipeline.predict.export import FOLDER, export_model
 
+    if not arguments.file and not arguments.heatmaps:
+        return _export_bundle(arguments, FOLDER)
     path = export_model(arguments.model, arguments.output, arguments.heatmaps)
     result = "heatmaps" if arguments.heatmaps else "coordinates in crop pixels, scores"
     print(f"{path}: uint8 RGB crops in, {result} out; onnxruntime and torch agree")
+    return 0
+
+
+def _export_bundle(arguments: Arguments, folder: Path) -> int:
+    from flows.cli import check_project
+    from pipeline.predict.bundle import export_bundle
+    from pipeline.predict.project import detector_of, project_predictor
+    from pipeline.progress import Progress
+    from pipeline.settings import load_params
+
+    check_project(Path())  # its validation images are what the bundle is held against
+    params, model = load_params(), Path(arguments.model)
+    detector = Path(arguments.detector) if arguments.detector else detector_of(params)
+    predictor = project_predictor(params, model, detector, fast=arguments.fast, stored=True)
+    output = Path(arguments.output) if arguments.output else folder / model.resolve().name
+    found = export_bundle(predictor, model, detector, params, output, Progress())
+    for name, value in found.items():
+        print(f"{name:26} {f'{value:.4f}' if isinstance(value, float) else value}")
+    print(f"{output}/ and {output}.zip: predict.py needs numpy, opencv and onnxruntime only")
     return 0

@@ -23,12 +23,13 @@ class PointsInCrop:
     which takes a second pass.
     """
 
-    def __init__(self, network: PoseNetwork) -> None:
+    def __init__(self, network: PoseNetwork, gaussian: bool = True, refinement: str = REFINEMENT) -> None:
         (height, width), (rows, columns) = network.spec.input_size, network.heatmap_size
+        self.gaussian, self.refinement = GAUSSIAN if gaussian else None, refinement
         self.scale = width / columns, height / rows  # crop pixels a cell: only the scale changes between the two
 
     def __call__(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-        cells, scores = decode_torch(heatmaps, gaussian=GAUSSIAN, refine=REFINEMENT)
+        cells, scores = decode_torch(heatmaps, gaussian=self.gaussian, refine=self.refinement)
         return cells * cells.new_tensor(self.scale), scores
 
 

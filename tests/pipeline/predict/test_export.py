@@ -31,7 +31,7 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PoseNetwork:
 
 
 def test_a_folder_becomes_a_file_that_gives_crop_pixels(network: PoseNetwork, capsys: pytest.CaptureFixture) -> None:
-    assert main(["export", "models/C-C"]) == 0
+    assert main(["export", "models/C-C", "--file"]) == 0
     path = Path("exports/C-C.onnx")
     assert capsys.readouterr().out.startswith(f"{path}: uint8 RGB crops in, coordinates in crop pixels, scores out")
     assert sorted(p.name for p in Path("models/C-C").iterdir()) == ["card.json", "model.safetensors"]
@@ -88,7 +88,7 @@ def test_what_cannot_be_exported_is_said(
     whole = Path("models/C-C/model.safetensors").read_bytes()
     Path("cut.safetensors").write_bytes(whole[: len(whole) // 2])
     Path("taken").write_text("a file")
-    assert main(["export", *arguments]) == 2
+    assert main(["export", "--file", *arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith("ccm: ")
     assert message in error

@@ -1,0 +1,211 @@
+"""A model and its detector as a folder that needs nothing of this project, held against the model before it is kept."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from model import checkpoints
+from model.detector import PersonDetector, load_detector
+from model.export import export
+from pipeline import layout
+from pipeline.evaluation.average_precision import summarise
+from pipeline.evaluation.matching import match_poses
+from pipeline.evaluation.people import Poses, Truth, image_index, read_truth
+from pipeline.learning.inference import flip_shift
+from pipeline.predict.export import PointsInCrop
+from pipeline.predict.predictor import Predictor
+from pipeline.progress import Progress
+from pipeline.records.artefacts import written
+from pipeline.records.images import ImageReader
+from pipeline.records.tables import read_table, table_info
+from pipeline.settings import Params
+from postproc.heatmaps import align_flipped
+
+PROGRAM = Path(__file__).parent / "bundled" / "predict.py"
+ALLOWED = 0.001  # of AP, on a scale of 0 to 1: a tenth of a point
+SURE = 0.3  # keypoints scored so are compared
+_OPSET = 17
+_MEANING = {
+    "boxes": "x, y, w, h in pixels of the picture as it is shown",
+    "keypoints": "x, y in the same pixels; the centre of the first pixel is 0",
+    "keypoint_scores": "height of the heatmap, 0 to about 1: not a probability",
+    "scores": "box score times the mean of the keypoint scores above keypoint_score_threshold",
+}
+
+
+def export_bundle(
+    predictor: Predictor,
+    model: Path,
+    detector: Path | None,
+    params: Params,
+    output: Path,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Write the folder `output` and `output`.zip; returns what the check found.
+
+    Args:
+        predictor: of this model and detector, with the post-processing to build in (a flip test, if it has one).
+
+    Raises:
+        ValueError: what cannot be exported, or a bundle that loses more than 0.1 AP on the first evaluation set.
+    """
+    with written(output) as folder:
+        folder.mkdir(parents=True)
+        with progress.task("export"):
+            _write_networks(predictor, detector, params, folder)
+            card = _card(predictor, model, detector, params)
+            (folder / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+            shutil.copyfile(PROGRAM, folder / "predict.py")
+        with progress.task("check"):
+            card["check"] = _check(predictor, params, folder, progress)
+        (folder / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+    archive = Path(f"{output}.zip")
+    with written(archive) as temporary:
+        made = shutil.make_archive(str(temporary), "zip", output.parent, output.name)
+        Path(made).rename(temporary)
+    return dict(card["check"])
+
+
+def _write_networks(predictor: Predictor, detector: Path | None, params: Params, folder: Path) -> None:
+    network, settings = predictor.network, predictor.settings
+    merge: Callable[[Tensor, Tensor], Tensor] | None = None
+    if settings.flip:
+        pairs, shift = predictor.keypoints.flip_indices, flip_shift(settings, network)
+
+        def merge(plain: Tensor, mirrored: Tensor) -> Tensor:
+            return (plain + align_flipped(mirrored, pairs, shift)) / 2
+
+    decode = PointsInCrop(network, settings.gaussian, settings.refinement)
+    names = {"keypoint_names": list(predictor.names), "padding": predictor.padding}
+    export(network, folder / "keypoints.onnx", decode, names, merge)
+    if detector is not None:
+        _write_detector(detector, params, folder / "detector.onnx")
+
+
+def _write_detector(detector: Path, params: Params, path: Path) -> None:
+    """torchvision's detectors export by tracing only; what comes out is held against the model afterwards."""
+    network: PersonDetector = load_detector(detector)
+    network.drop_masks()
+    network.set_thresholds(params.detect_people.score_threshold, params.detect_people.nms_threshold)
+    network.eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            ([torch.rand(3, 240, 320)],),
+            str(path),
+            opset_version=_OPSET,
+            input_names=["image"],
+            output_names=["boxes", "labels", "scores"],
+            dynamic_axes={"image": {1: "height", 2: "width"}},
+            dynamo=False,
+        )
+
+
+def _card(predictor: Predictor, model: Path, detector: Path | None, params: Params) -> dict[str, Any]:
+    keypoints, settings = predictor.keypoints, predictor.settings
+    own = checkpoints.read_card(checkpoints.tensors_file(model))
+    return {
+        "keypoint_names": list(keypoints.names),
+        "limbs": [list(pair) for pair in keypoints.limbs],
+        "flip_pairs": [list(pair) for pair in keypoints.flip_pairs],
+        "sigmas": None if keypoints.sigmas is None else list(keypoints.sigmas),
+        "input_size": list(predictor.network.spec.input_size),
+        "padding": predictor.padding,
+        "flip_test": settings.flip,
+        "nms": settings.nms,
+        "nms_threshold": settings.nms_threshold,
+        "keypoint_score_threshold": settings.keypoint_score_threshold,
+        "box_threshold": max(params.detect_people.score_threshold, params.evaluate.box_threshold),
+        "meaning": _MEANING,
+        "model": str(model),
+        "detector": None if detector is None else str(detector),
+        "trained_on": own.get("trained_on"),
+        "trained_by": own.get("trained_by"),
+        "licence": "the weights are their owner's; predict.py and the code that wrote this: Apache-2.0",
+    }
+
+
+def _check(predictor: Predictor, params: Params, folder: Path, progress: Progress) -> dict[str, Any]:
+    """AP of the bundle and of the model on the first evaluation set, the keypoints' distance, and milliseconds.
+
+    Both see the same pixels; what the program gets from the files, as it decodes them, is stated beside that.
+    """
+    source = params.evaluate.sets[0]
+    images = read_table(layout.images(source), "images")
+    truth = read_truth(images, read_table(layout.instances(source), "instances"), predictor.keypoints)
+    root = Path(table_info(images).image_roots[source])
+    names, ids = images["file_name"].to_pylist(), images["image_id"].to_pylist()
+    bundle, reader = _loaded(folder / "predict.py").Bundle(folder), ImageReader()
+    people: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"model": [], "bundle": [], "bundle, from the files": []}
+    distances, seconds = [np.zeros(0)], []
+    for name in progress.track(names, description=f"check on {source}", unit="image"):
+        pixels = reader.read(root / name).copy()
+        mine = predictor(pixels)
+        started = time.perf_counter()
+        _, points, scores, pose_scores = bundle(pixels)
+        seconds.append(time.perf_counter() - started)
+        _, own_points, _, own_scores = bundle(_as_the_program_reads(root / name))
+        for of, found in zip(
+            people, ((mine.keypoints, mine.scores), (points, pose_scores), (own_points, own_scores)), strict=True
+        ):
+            people[of].append(found)
+        if points.shape == mine.keypoints.shape:
+            sure = (mine.keypoint_scores >= SURE) & (scores >= SURE)
+            distances.append(np.hypot(*np.moveaxis(points - mine.keypoints, 2, 0))[sure])
+    far = np.concatenate(distances)
+    check: dict[str, Any] = {"set": source, "images": len(names), "ms a picture": 1e3 * statistics.median(seconds)}
+    if truth.sigmas is not None and not truth.ignored.all():
+        check |= {f"AP of the {of}": _ap(truth, ids, found) for of, found in people.items()}
+    check |= {
+        "keypoints compared": len(far),
+        "largest distance, pixels": float(far.max(initial=0.0)),
+        "within 0.5 pixels": float((far <= 0.5).mean()) if len(far) else 1.0,
+    }
+    refuse_loss(check)
+    return check
+
+
+def refuse_loss(check: dict[str, Any]) -> None:
+    """ValueError where the bundle's AP lies more than 0.1 points below the model's."""
+    before, after = check.get("AP of the model", 0.0), check.get("AP of the bundle", 0.0)
+    if before - after > ALLOWED:
+        raise ValueError(
+            f"the bundle loses {100 * (before - after):.2f} AP on {check['set']} ({100 * before:.2f} to "
+            f"{100 * after:.2f}); allowed: {100 * ALLOWED:g}; nothing is written"
+        )
+
+
+def _as_the_program_reads(path: Path) -> np.ndarray:
+    read = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)  # as the annotations have it
+    assert read is not None
+    return cv2.cvtColor(read, cv2.COLOR_BGR2RGB)
+
+
+def _ap(truth: Truth, ids: Sequence[str], found: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
+    image = [name for name, (_, scores) in zip(ids, found, strict=True) for _ in scores]
+    points = np.concatenate([points for points, _ in found])
+    scores = np.concatenate([scores for _, scores in found])
+    return float(summarise(match_poses(truth, Poses(image_index(truth.images, image), points, scores)))["AP"])
+
+
+def _loaded(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location("bundled_predict", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

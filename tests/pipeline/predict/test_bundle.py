@@ -1,0 +1,124 @@
+"""`ccm export`: detector and keypoint network as a folder that needs nothing of this project."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+from flows.cli import main
+from pipeline import layout
+from pipeline.predict import Predictor, bundle
+from pipeline.predict.project import project_predictor
+from pipeline.progress import Progress
+from pipeline.settings import Params, load_params
+from tests.pipeline.workspace import STRATEGY, make_workspace
+
+PERSON = Path("models/detectors/person")
+
+
+@pytest.fixture
+def project(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
+    """Untrained networks, of which the detector's every box counts; the truth lies near what they find."""
+    monkeypatch.chdir(tmp_path)
+    make_workspace(tmp_path)
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    shutil.copytree(models / "person", PERSON)
+    raw = YAML(typ="safe", pure=True).load(Path("params.yaml").read_text())
+    raw["detect_people"]["score_threshold"] = raw["evaluate"]["box_threshold"] = 0.01
+    with Path("params.yaml").open("w") as file:
+        YAML().dump(raw, file)
+    return load_params()
+
+
+def smooth(rows: int, columns: int) -> np.ndarray:
+    noise = np.random.default_rng(rows).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    return cv2.resize(noise, (columns, rows), interpolation=cv2.INTER_CUBIC)
+
+
+def same(found: tuple[np.ndarray, ...], predictor: Predictor, pixels: np.ndarray, boxes: np.ndarray | None) -> int:
+    expected = predictor(pixels, boxes)
+    np.testing.assert_allclose(found[0], expected.boxes, rtol=0, atol=0.01)
+    np.testing.assert_allclose(found[1], expected.keypoints, rtol=0, atol=0.05)
+    np.testing.assert_allclose(found[2], expected.keypoint_scores, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found[3], expected.scores, rtol=0, atol=1e-4)
+    return len(expected)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_the_bundle_finds_what_the_model_finds(project: Params, capsys: pytest.CaptureFixture, fast: bool) -> None:
+    assert main(["export", str(layout.final(STRATEGY)), *(["--fast"] if fast else [])]) == 0
+    assert "AP of the bundle, from the files" in capsys.readouterr().out
+    folder = Path("exports") / STRATEGY
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "card.json", "detector.onnx", "keypoints.onnx", "predict.py",
+    ]  # fmt: skip
+    with zipfile.ZipFile(f"{folder}.zip") as archive:
+        assert archive.testzip() is None
+        assert {Path(name).name for name in archive.namelist()} >= {"card.json", "predict.py"}
+    card = json.loads((folder / "card.json").read_text())
+    assert card["check"]["AP of the bundle"] == pytest.approx(card["check"]["AP of the model"], abs=1e-3)
+    assert card["flip_test"] is not fast
+    ours = bundle._loaded(folder / "predict.py").Bundle(folder)
+    predictor = project_predictor(project, layout.final(STRATEGY), PERSON, fast=fast, stored=True)
+    boxes = np.array([[10.0, 5, 40, 60], [50, 20, 30, 50], [0, 0, 300, 200], [12, 6, 41, 60]])
+    for pixels in (smooth(96, 128), smooth(901, 1203)):  # people of the second are cut from a reduced picture
+        same(ours(pixels), predictor, pixels, None)
+        assert same(ours(pixels, boxes), predictor, pixels, boxes) >= 3
+
+
+def test_the_program_stands_alone(project: Params, tmp_path: Path) -> None:
+    source = bundle.PROGRAM.read_text()
+    assert len(source.splitlines()) <= 120
+    imported = {
+        name
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+    }
+    assert imported <= {"json", "sys", "pathlib", "cv2", "numpy", "onnxruntime"}
+    assert main(["export", str(layout.final(STRATEGY)), "--output", "away/net"]) == 0
+    elsewhere = tmp_path / "else where"
+    elsewhere.mkdir()
+    pixels = smooth(96, 128)
+    cv2.imwrite(str(elsewhere / "ä 1.png"), pixels)
+    ran = subprocess.run(
+        [sys.executable, str(tmp_path / "away/net/predict.py"), "ä 1.png"],
+        cwd=elsewhere, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    line = json.loads(ran.stdout)
+    found = tuple(np.array(line[name]) for name in ("boxes", "keypoints", "keypoint_scores", "scores"))
+    predictor = project_predictor(project, layout.final(STRATEGY), PERSON, stored=True)
+    assert same(found, predictor, np.ascontiguousarray(pixels[:, :, ::-1]), None) == len(found[0])
+    broken = subprocess.run(
+        [sys.executable, str(tmp_path / "away/net/predict.py"), "none.jpg"],
+        cwd=elsewhere, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (broken.returncode, broken.stderr.splitlines()[-1]) == (1, "none.jpg: not a readable image")
+
+
+def test_a_bundle_that_loses_is_not_written(project: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a folder nor what was there of it, where 0.11 points of AP are gone."""
+    aps = iter([0.5, 0.4989, 0.5])
+    monkeypatch.setattr(bundle, "_ap", lambda truth, ids, found: next(aps))
+    predictor = project_predictor(project, layout.final(STRATEGY), whole=True, stored=True)
+    with pytest.raises(ValueError, match=r"the bundle loses 0\.11 AP on val \(50\.00 to 49\.89\); allowed: 0\.1;"):
+        bundle.export_bundle(predictor, layout.final(STRATEGY), None, project, Path("exports/x"), Progress())
+    assert list(Path("exports").iterdir()) == []
+
+
+def test_what_may_be_lost() -> None:
+    bundle.refuse_loss({"set": "val", "AP of the model": 0.5, "AP of the bundle": 0.4991})
+    bundle.refuse_loss({"set": "val"})  # no sigmas, no AP
+    with pytest.raises(ValueError, match=r"loses 50\.00 AP"):
+        bundle.refuse_loss({"set": "val", "AP of the model": 0.5, "AP of the bundle": 0.0})
