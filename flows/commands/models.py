@@ -106,6 +106,6 @@ def _export_bundle(arguments: Arguments, folder: Path) -> int:
     output = Path(arguments.output) if arguments.output else folder / model.resolve().name
     found = export_bundle(predictor, model, detector, params, output, Progress())
     for name, value in found.items():
-        print(f"{name:26} {f'{value:.4f}' if isinstance(value, float) else value}")
+        print(f"{name:33} {f'{value:.4f}' if isinstance(value, float) else value}")
     print(f"{output}/ and {output}.zip: predict.py needs numpy, opencv and onnxruntime only")
     return 0

@@ -130,7 +130,7 @@ def _given(path: Path, wanted: Wanted) -> np.ndarray | None:
 def _save(path: Path, pixels: np.ndarray) -> None:
     """Write a drawn picture, as PNG or JPEG as the original was, whole or not at all."""
     suffix = path.suffix.lower() if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp") else ".png"
-    quality = [cv2.IMWRITE_JPEG_QUALITY, 88, cv2.IMWRITE_WEBP_QUALITY, 90]
+    quality = {".png": [], ".webp": [cv2.IMWRITE_WEBP_QUALITY, 90]}.get(suffix, [cv2.IMWRITE_JPEG_QUALITY, 88])
     ok, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)
     assert ok
     with written(path.with_suffix(suffix) if suffix != path.suffix.lower() else path) as temporary:
