@@ -69,12 +69,15 @@ def test_a_source_that_is_not_there(source: str, tmp_path: Path) -> None:
         files_of([str(tmp_path / "empty")])
 
 
-def test_everything_that_can_be_written(predictor: Predictor, folder: Path, tmp_path: Path) -> None:
+def test_everything_that_can_be_written(
+    predictor: Predictor, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     out = io.StringIO()
     wanted = Wanted(
         tmp_path / "drawn", tmp_path / "sheet.jpg", tmp_path / "r.json", tmp_path / "p.parquet", lines=True, category=3
     )
     assert run(predictor, [str(folder)], wanted, out) == 0
+    assert "WARN" not in capfd.readouterr().err
     assert sorted(p.relative_to(tmp_path / "drawn").as_posix() for p in (tmp_path / "drawn").rglob("*.*")) == [
         "b.jpg", "inner ä/a.png"
     ]  # fmt: skip
