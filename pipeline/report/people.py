@@ -11,7 +11,7 @@ from pipeline.evaluation.people import Poses, Truth, read_poses, read_truth
 from pipeline.evaluation.sets import mirror_of
 from pipeline.records.keypoints import KeypointSet
 from pipeline.records.tables import keypoint_set, to_numpy
-from pipeline.report.blocks import Block, Gallery, Note, Picture, Section
+from pipeline.report.blocks import Block, Fold, Gallery, Note, Picture, Section, Text
 from pipeline.report.context import Context, image_path, short
 from pipeline.report.drawing import Scene, Skeleton, around, picture
 from pipeline.settings import arrow
@@ -30,6 +30,9 @@ def predictions(context: Context) -> Section:
         pictures = [_sample(context, poses, images[i]) for i in context.chosen(len(images))]
         caption = f"{source}: {arrow(strategy)} on {boxes.replace('_', '-')} boxes, poses with score ≥ {SHOWN_SCORE:g}"
         blocks.append(Gallery(pictures, caption) if pictures else Note(f"{source}: no poses were found."))
+    blocks.append(
+        Fold("Use this model", [Text(_usage(context, strategy))], "on your own pictures, or without this project")
+    )
     return Section(
         "predictions",
         "Predictions",
@@ -41,12 +44,38 @@ def predictions(context: Context) -> Section:
 def _sample(context: Context, poses: pa.Table, image: str) -> Picture:
     rows = np.flatnonzero(np.asarray(poses["image_id"].to_pylist()) == image)
     triples = to_numpy(poses, "keypoints")[rows].reshape(len(rows), len(context.keypoints), 3)
-    sure = to_numpy(poses, "score")[rows] >= SHOWN_SCORE
+    scores = to_numpy(poses, "score")[rows]
+    sure = scores >= SHOWN_SCORE
     least = context.params.evaluate.postprocessing.keypoint_score_threshold
     skeletons = [Skeleton(t[:, :2], t[:, 2] >= least) for t in triples[sure]]
     path = image_path(poses, int(rows[0]))
-    people = "1 person" if sure.sum() == 1 else f"{sure.sum()} people"
-    return picture(Scene(path, skeletons=skeletons), context.keypoints, f"{path.name}: {people}", height=262)
+    return picture(Scene(path, skeletons=skeletons), context.keypoints, f"{path.name}: {_counted(scores)}", height=262)
+
+
+def _counted(scores: np.ndarray) -> str:
+    """How many poses of these scores are drawn, and why the others are not: "1 person; 1 pose below 0.2, best 0.13"."""
+    shown, rest = int((scores >= SHOWN_SCORE).sum()), scores[scores < SHOWN_SCORE]
+    parts = ["1 person" if shown == 1 else f"{shown} people"] if shown else []
+    if len(rest):
+        poses = "1 pose" if len(rest) == 1 else f"{len(rest)} poses"
+        parts.append(f"{poses} below {SHOWN_SCORE:g}, best {rest.max():.2f}")
+    return "; ".join(parts)
+
+
+def _usage(context: Context, strategy: str) -> str:
+    """Commands that take this model to a picture."""
+    model = layout.final(strategy)
+    detectors = context.params.detect_people.sources
+    detector = next((detectors[name] for name in context.params.evaluate.sets if name in detectors), None)
+    given = f"{str(model)!r}" if detector is None else f"{str(model)!r}, {str(detector)!r}"
+    found_by = "--boxes whole" if detector is None else f"--detector {detector}"
+    return (
+        f"ccm predict photo.jpg --model {model} {found_by} --draw drawn\n"
+        f"ccm export {model}   # detector, network and a program that needs onnxruntime only\n\n"
+        "from pipeline.predict import Predictor\n"
+        f"people = Predictor({given})('photo.jpg')\n"
+        "people.keypoints, people.keypoint_scores, people.boxes, people.names"
+    )
 
 
 def worst_errors(context: Context) -> Section:

@@ -10,6 +10,7 @@ from pipeline.progress import Progress
 from pipeline.records.artefacts import write_json, written
 from pipeline.records.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
 from pipeline.report.page import SECTIONS, make_curves
+from pipeline.report.people import _counted
 from pipeline.settings import load_params
 from pipeline.steps import ablate_postprocessing, evaluate, report
 from tests.pipeline.workspace import ROOT, STRATEGY, make_workspace
@@ -90,6 +91,23 @@ def test_the_page_has_every_section_and_needs_no_network(whole):
     assert "url(" not in page
     assert "boxes of made-up with score &gt;= 0.05, person AP" in page
     assert "26 of 26 rows measured" in page
+
+
+@pytest.mark.parametrize(
+    ("scores", "text"),
+    [
+        ([0.5], "1 person"),
+        ([0.5, 0.2], "2 people"),
+        ([0.131], "1 pose below 0.2, best 0.13"),
+        ([0.9, 0.05, 0.19], "1 person; 2 poses below 0.2, best 0.19"),
+    ],
+)
+def test_a_picture_says_why_a_pose_is_not_drawn(scores: list[float], text: str) -> None:
+    assert _counted(np.array(scores)) == text
+
+
+def test_the_page_says_how_to_use_the_model(whole):
+    assert f"ccm predict photo.jpg --model models/final/{STRATEGY}" in whole[0].read_text()
 
 
 def test_a_section_without_its_artefacts_says_which_stage_makes_them(tmp_path, monkeypatch):
