@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, TextIO
 
 import cv2
@@ -163,7 +166,7 @@ def _video(predictor: Predictor, path: Path, name: Path, wanted: Wanted, keep: C
             shown.append(frame)
             yield frame, None
 
-    with ExitStack() as stack:
+    with stop_between_frames() as stopped, ExitStack() as stack:
         writer = None
         if wanted.drawn is not None:
             target = (wanted.drawn / name).with_suffix(".mp4")
@@ -179,6 +182,33 @@ def _video(predictor: Predictor, path: Path, name: Path, wanted: Wanted, keep: C
             keep(f"{name.as_posix()}#{number}", people)
             if writer is not None:
                 writer.write(draw(frame, people, predictor.keypoints))
+            if stopped():
+                break
+
+
+@contextmanager
+def stop_between_frames() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed; raised at the end, once files are closed. A second one is raised where it comes.
+
+    A KeyboardInterrupt that comes up inside a callback or a finaliser is dropped by Python, and the video went on.
+    """
+    if threading.current_thread() is not threading.main_thread():  # which alone sees signals
+        yield lambda: False
+        return
+    asked: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
 
 
 def _write(predictor: Predictor, collected: _Collected, wanted: Wanted) -> None:

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from pipeline.predict import Predictor
-from pipeline.predict.run import Wanted, boxes_by_name, image_id, run, tiled
+from pipeline.predict.run import Wanted, boxes_by_name, image_id, run, stop_between_frames, tiled
 from pipeline.predict.sources import files_of
 from pipeline.predict.video import VideoReader, VideoWriter
 from pipeline.records.tables import read_table, to_numpy
@@ -159,6 +159,27 @@ def test_a_truncated_video(predictor: Predictor, tmp_path: Path, capsys: pytest.
     (tmp_path / "half.mp4").write_bytes(whole[: len(whole) // 2])
     assert run(predictor, [str(tmp_path / "half.mp4")], Wanted(lines=True), io.StringIO()) == 1
     assert f"{tmp_path / 'half.mp4'}: not a video that can be read" in capsys.readouterr().err
+
+
+def test_an_interrupt_in_a_callback_is_not_lost() -> None:
+    """Python drops an exception of a finaliser: the one that Ctrl-C raises as well."""
+
+    class Final:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    def interrupted() -> None:
+        with stop_between_frames() as stopped:
+            assert not stopped()
+            del [Final()][0]
+            assert stopped()
+            with pytest.raises(KeyboardInterrupt):  # a second one does not wait
+                signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_interrupted_it_leaves_a_video_that_plays(models: Path, tmp_path: Path) -> None:
