@@ -51,8 +51,7 @@ class ImageReader:
             needed = size["min_height"] * size["min_width"] * channels
             if self._buffer.size < needed:
                 self._buffer = np.empty(needed, np.uint8)
-            settings = {"fastdct": True, "fastupsample": True, "buffer": self._buffer}
-            settings["colorspace"] = "RGB" if channels == 3 else "RGBX"
+            settings = {"buffer": self._buffer, "colorspace": "RGB" if channels == 3 else "RGBX"}
             try:
                 return simplejpeg.decode_jpeg(data, **settings, **size)
             except ValueError as error:

@@ -25,6 +25,15 @@ def test_lossless_formats(tmp_path: Path, picture: np.ndarray, suffix: str, chan
     np.testing.assert_array_equal(image[:, :, :3], picture)
 
 
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_jpeg_is_what_opencv_gives(tmp_path: Path, picture: np.ndarray, subsampling: str, channels: int):
+    """Whoever decodes a picture with OpenCV, as the exported bundle does, has the pixels that networks trained on."""
+    Image.fromarray(picture).save(tmp_path / "a.jpg", quality=80, subsampling=subsampling)
+    expected = cv2.cvtColor(cv2.imread(str(tmp_path / "a.jpg")), cv2.COLOR_BGR2RGB)
+    np.testing.assert_array_equal(ImageReader().read(tmp_path / "a.jpg", channels=channels)[:, :, :3], expected)
+
+
 @pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "P"])
 def test_other_colours_become_rgb(tmp_path: Path, picture: np.ndarray, mode: str):
     suffix = "png" if mode in ("RGBA", "P") else "jpg"
