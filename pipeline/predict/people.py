@@ -33,17 +33,18 @@ class People:
         return len(self.scores)
 
     def coco(self, image_id: int | str, category_id: int = 1) -> list[dict[str, Any]]:
-        """COCO's result dictionaries."""
+        """COCO's keypoint results, without boxes: pycocotools would take a pose's size from its box, and `evaluate`, as
+        COCO's server does, takes it from the keypoints.
+        """
         triples = np.concatenate([self.keypoints, self.keypoint_scores[:, :, None]], 2).reshape(len(self), -1)
         return [
             {
                 "image_id": image_id,
                 "category_id": category_id,
-                "bbox": box.tolist(),
                 "keypoints": row.tolist(),
                 "score": float(score),
             }
-            for box, row, score in zip(self.boxes, triples, self.scores, strict=True)
+            for row, score in zip(triples, self.scores, strict=True)
         ]
 
     def frame(self) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools.coco import COCO
 
 from pipeline import layout
 from pipeline.evaluation.people import read_poses, read_truth
@@ -75,6 +76,16 @@ def test_other_forms(predictor: Predictor, photograph: np.ndarray) -> None:
     except ImportError:
         with pytest.raises(ValueError, match="pip install supervision"):
             found.supervision()
+
+
+def test_pycocotools_takes_the_sizes_of_poses_from_keypoints(predictor: Predictor, photograph: np.ndarray) -> None:
+    """Not from boxes: AP_M and AP_L, which sort poses by size, are those of COCO's server."""
+    found = predictor(photograph)
+    truth = COCO()
+    truth.dataset = {"images": [{"id": 7}], "categories": [{"id": 1}], "annotations": []}
+    truth.createIndex()
+    (loaded,) = truth.loadRes(found.coco(7)).dataset["annotations"]
+    assert loaded["area"] == pytest.approx(np.prod(np.ptp(found.keypoints[0], axis=0)))
 
 
 def test_threads_share_it(predictor: Predictor, photograph: np.ndarray) -> None:
