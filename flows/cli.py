@@ -14,7 +14,7 @@ from flows.errors import DvcFailed
 from flows.memory import keep_freed_memory
 
 GROUPS = (running, settings, comparing, measuring, models)
-ANYWHERE = ("complexity", "bench", "export")  # they ask for no project
+ANYWHERE = ("complexity", "bench", "export", "show")  # they ask for no project
 _EXAMPLES = """
 ccm run                          # bring everything up to date, seen in the Prefect UI
 ccm params show train_joint      # what a stage will run with

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.commands.parsing import Arguments, Commands, command
+from flows.commands.parsing import Arguments, Commands, at_least_one, command
 
 
 def add(commands: Commands) -> None:
-    """`predict`, `export`."""
+    """`predict`, `export`, `show`."""
     predict = command(
         commands,
         "predict",
@@ -54,6 +54,23 @@ def add(commands: Commands) -> None:
     export.add_argument("--detector", metavar="FOLDER", help="the bundle's; default: the project's")
     export.add_argument("--file", action="store_true", help="the keypoint network alone, as one ONNX file for crops")
     export.add_argument("--heatmaps", action="store_true", help="that file, with heatmaps in place of coordinates")
+    show = command(
+        commands,
+        "show",
+        "what a table, a JSON file or a model holds, in words or drawn",
+        "ccm show data/tables/train/instances.parquet\n"
+        "ccm show data/sets/U/unlabeled.parquet --pictures u.jpg\n"
+        "ccm show models/final/ACHU-CH",
+        _show,
+        detail="Rows of instances, detections and poses can be drawn on their pictures: boxes green for labelled "
+        "people, yellow for pseudo-labels, red for hard negatives; keypoints that are occluded or unsure are rings.",
+    )
+    show.add_argument("artefact", metavar="ARTEFACT", help="a file or a model's folder")
+    show.add_argument("--rows", type=at_least_one, metavar="N", help="rows to print (10), or pictures to draw (12)")
+    show.add_argument(
+        "--where", action="append", default=[], metavar="COLUMN=VALUE", help="only these rows of a table; repeatable"
+    )
+    show.add_argument("--pictures", metavar="OUT", help="draw: a .jpg takes all side by side, a folder one file each")
 
 
 def _predict(arguments: Arguments) -> int:
@@ -89,6 +106,24 @@ def _export(arguments: Arguments) -> int:
     path = export_model(arguments.model, arguments.output, arguments.heatmaps)
     result = "heatmaps" if arguments.heatmaps else "coordinates in crop pixels, scores"
     print(f"{path}: uint8 RGB crops in, {result} out; onnxruntime and torch agree")
+    return 0
+
+
+def _show(arguments: Arguments) -> int:
+    from pipeline.report.show.describe import ROWS, describe
+    from pipeline.settings.profile import split_setting
+
+    path = Path(arguments.artefact)
+    where = dict(split_setting(setting) for setting in arguments.where)
+    if arguments.pictures is None:
+        for line in describe(path, arguments.rows or ROWS, where):
+            print(line)
+        return 0
+    from pipeline.progress import Progress
+    from pipeline.report.show.pictures import IMAGES, draw_rows
+
+    count = draw_rows(path, Path(arguments.pictures), Progress(), arguments.rows or IMAGES, where)
+    print(f"{arguments.pictures}: {count} pictures")
     return 0
 
 

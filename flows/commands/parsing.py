@@ -39,7 +39,7 @@ def command(
         add_help=own_help,
         allow_abbrev=False,
     )
-    parser.set_defaults(run=run, command_name=name)
+    parser.set_defaults(run=run, command_name=parser.prog.split()[1])  # of `ccm params show`: params
     return parser
 
 

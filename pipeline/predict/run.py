@@ -121,7 +121,7 @@ def _pictures(
         if first:
             sheet.append(drawn)
         if wanted.drawn is not None:
-            _save(wanted.drawn / name, drawn)
+            save_picture(wanted.drawn / name, drawn)
 
 
 def _given(path: Path, wanted: Wanted) -> np.ndarray | None:
@@ -130,8 +130,8 @@ def _given(path: Path, wanted: Wanted) -> np.ndarray | None:
     return wanted.boxes.get(path.name, np.zeros((0, 4)))
 
 
-def _save(path: Path, pixels: np.ndarray) -> None:
-    """Write a drawn picture, as PNG or JPEG as the original was, whole or not at all."""
+def save_picture(path: Path, pixels: np.ndarray) -> None:
+    """Write a drawn picture [H, W, 3] RGB, as PNG, WebP or JPEG as its name says, whole or not at all."""
     suffix = path.suffix.lower() if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp") else ".png"
     quality = {".png": [], ".webp": [cv2.IMWRITE_WEBP_QUALITY, 90]}.get(suffix, [cv2.IMWRITE_JPEG_QUALITY, 88])
     ok, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)
@@ -213,7 +213,7 @@ def stop_between_frames() -> Iterator[Callable[[], bool]]:
 
 def _write(predictor: Predictor, collected: _Collected, wanted: Wanted) -> None:
     if wanted.sheet is not None and collected.sheet:
-        _save(wanted.sheet, tiled(collected.sheet))
+        save_picture(wanted.sheet, tiled(collected.sheet))
     if wanted.coco is not None:
         entries = [
             entry

@@ -196,6 +196,17 @@ def read_table(path: str | Path, name: str, columns: Sequence[str] | None = None
     return table
 
 
+def table_name(path: str | Path) -> str:
+    """Which table a file holds. ValueError where it is no table of this pipeline, or no readable Parquet file."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path}: not a readable Parquet file: {error}") from error
+    if _KEY not in metadata:
+        raise ValueError(f"{path}: not a table of this pipeline (no '{_KEY.decode()}' metadata)")
+    return str(json.loads(metadata[_KEY])["table"])
+
+
 def _by_row_group(file: pq.ParquetFile, columns: list[str] | None) -> pa.Table:
     """The whole table. One row group after the other: all at once would hold them twice while they are unpacked."""
     groups = [file.read_row_group(number, columns=columns) for number in range(file.num_row_groups)]

@@ -1,0 +1,1 @@
+"""`ccm show`: what an artefact holds, in words and as pictures."""
