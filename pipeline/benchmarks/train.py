@@ -28,7 +28,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import torch
@@ -55,6 +55,9 @@ OPTIMIZER = Optimizer(
     name="adam", learning_rate=1e-3, weight_decay=0.0, schedule="step", milestones=[], factor=0.1, warmup_steps=0,
     clip_norm=None,
 )  # fmt: skip
+
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def in_a_process_of_its_own(function: Callable[..., Row], *arguments: Any) -> Row:
+def in_a_process_of_its_own(function: Callable[..., Result], *arguments: Any) -> Result:
     """A function's result, from a new process that imports nothing of this one."""
     with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
@@ -153,7 +156,7 @@ def measure(name: str, spec: ModelSpec, people: pa.Table, batch_size: int, steps
     before = limit(compute, device)
     torch.manual_seed(0)
     network = build(spec, KEYPOINTS).to(device).to(memory_format=torch.channels_last).train()
-    step = _step_of(network, compute, device)
+    step = training_step(network, compute, device)
     waits, times = [], []
     batches = _batches(people, spec, batch_size, WARM_UP + steps, compute.workers)
     for number, batch in enumerate(batches):
@@ -164,7 +167,7 @@ def measure(name: str, spec: ModelSpec, people: pa.Table, batch_size: int, steps
         if number >= WARM_UP:
             waits.append(batch.data_seconds)
             times.append(time.perf_counter() - started)
-    memory = _peak_megabytes(device)
+    memory = peak_megabytes(device)
     wait, took = statistics.median(waits), statistics.median(times)
     operations = training_operations(spec)
     return Row(
@@ -195,7 +198,7 @@ def _batches(people: pa.Table, spec: ModelSpec, batch_size: int, count: int, wor
     )
 
 
-def _step_of(network: PoseNetwork, compute: Compute, device: torch.device) -> Callable[[Batch], None]:
+def training_step(network: PoseNetwork, compute: Compute, device: torch.device) -> Callable[[Batch], None]:
     optimizer = make_optimizer(network, OPTIMIZER)
     scaler = torch.amp.GradScaler(device.type, enabled=compute.precision == "float16")
     forward: Callable[..., Any] = torch.compile(network) if compute.compile else network
@@ -288,7 +291,7 @@ def _synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _peak_megabytes(device: torch.device) -> float:
+def peak_megabytes(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
