@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from model.network import PoseNetwork, build
 from model.spec import ModelSpec
-from model.weights import backbone_tensors, mismatches, read_tensors
+from model.weights import backbone_tensors, check_finite, mismatches, read_tensors
 
 TENSORS, CARD = "model.safetensors", "card.json"
 FORMAT = 1
@@ -109,6 +109,7 @@ def load_pose_checkpoint(path: str | Path, network: PoseNetwork) -> list[str]:
             f"keypoints: {problems or 'it also holds ' + ', '.join(unexpected[:4])}. Build the network that the file "
             "is of, with its number of keypoints; model.replace_head changes that number afterwards"
         )
+    check_finite(found, path)
     network.load_state_dict({key: found[name] for key, name in wanted.items() if name in found}, strict=False)
     return [key for key in own if key not in wanted]
 
@@ -142,16 +143,21 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], origin: object) -> No
             f"{origin}: does not fit the network: {problems or 'it also holds ' + ', '.join(unexpected[:4])}. "
             "Leave the spec out to build what the file's own card describes"
         )
+    check_finite(tensors, origin)
     module.load_state_dict(dict(tensors), strict=False)
 
 
 def write(directory: str | Path, module: nn.Module, card: Mapping[str, Any]) -> Path:
-    """The two files of a checkpoint, each written aside and renamed; returns the tensors' path."""
+    """The two files of a checkpoint, each written aside and renamed; returns the tensors' path.
+
+    ValueError, before anything is written, for weights that are no numbers.
+    """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"format": FORMAT, **card}, indent=2, ensure_ascii=False)
     tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     path = directory / TENSORS
+    check_finite(tensors, path)
     _replace(path, lambda aside: save_file(tensors, aside, metadata={"card": text}))
     _replace(directory / CARD, lambda aside: aside.write_text(text + "\n", encoding="utf-8"))
     return path

@@ -176,6 +176,17 @@ def _fill(body: nn.Module, tensors: Mapping[str, Tensor], name: str, origin: str
     body.load_state_dict({key: tensors[key] for key in wanted if key in tensors}, strict=False)
 
 
+def check_finite(tensors: Mapping[str, Tensor], origin: object) -> None:
+    """ValueError names the first tensor that holds NaN or an infinity: nothing that such a network says is worth it."""
+    for name, value in tensors.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            bad = int(value.numel() - value.isfinite().sum())
+            raise ValueError(
+                f"{origin}: {bad} of the {value.numel()} weights of {name} are no numbers (NaN or infinite); use "
+                "another checkpoint, or train again with a lower learning rate or in float32"
+            )
+
+
 def mismatches(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], shown: int = 4) -> str:
     """What keeps `found` from filling `wanted`, by tensor name; empty when nothing does.
 

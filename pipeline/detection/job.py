@@ -113,12 +113,10 @@ def _finish(job: DetectorJob, state: RunState, detector: PersonDetector, curves:
         "trained_by": {"stage": STAGE, **provenance(job.settings(), job.inputs().values())},
         "figures": curves[-1],
     }
-    with written(state.final) as temporary:
+    with state.finishing() as temporary:
         save_detector(detector, temporary, card)
         pd.DataFrame(curves).to_csv(temporary / "curves.csv", index=False, float_format="%.8g")
         write_json(temporary / "figures.json", curves[-1])
-    (state.folder / "state.pt").unlink(missing_ok=True)
-    state.prune()
 
 
 def _publish(job: DetectorJob, state: RunState) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from model.detector import PersonDetector
+from model.weights import check_finite
 from pipeline.detection.annotated import AnnotatedImages, DetectorBatch, detector_batches
 from pipeline.learning.data.feed import Feed, pace
 from pipeline.learning.devices import autocast
@@ -154,28 +155,32 @@ class DetectorTrainer:
         self._save()
 
     def _save(self) -> None:
-        if rank() != 0:
-            return
-        self.state.save(
-            {
-                "detector": self.detector.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "scaler": self.scaler.state_dict(),
-                "sums": self.sums,
-                "position": [self.epoch, self.batch, self.step],
-                "curves": self.curves,
-            }
-        )
+        if rank() == 0:
+            self.state.save(self._content())
+
+    def _content(self) -> dict[str, Any]:
+        """All that the rest of the run depends on."""
+        return {
+            "detector": self.detector.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "sums": self.sums,
+            "position": [self.epoch, self.batch, self.step],
+            "curves": self.curves,
+        }
 
     def _restore(self) -> None:
-        saved: dict[str, Any] | None = self.state.load()
-        if saved is None:
-            return
+        if self.state.resume(self._content, self._take, self.progress) and rank() == 0:
+            self.progress.say(f"going on at epoch {self.epoch + 1}, batch {self.batch + 1}")
+
+    def _take(self, saved: Mapping[str, Any]) -> None:
+        """Go on from such a `_content`."""
         self.detector.load_state_dict(saved["detector"])
+        check_finite(saved["detector"], "detector")
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scaler.load_state_dict(saved["scaler"])
         self.sums.copy_(saved["sums"])
         self.epoch, self.batch, self.step = saved["position"]
         self.curves = saved["curves"]
-        if rank() == 0:
-            self.progress.say(f"going on at epoch {self.epoch + 1}, batch {self.batch + 1}")
+        if not 0 <= self.epoch == len(self.curves) <= self.settings.epochs:
+            raise ValueError(f"it stands at epoch {self.epoch} of {self.settings.epochs}")

@@ -32,6 +32,15 @@ def written(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def set_aside(path: str | Path) -> Path:
+    """Rename what stands in the way and is no use, so that nothing is lost; returns its new name, beside the old."""
+    path, number = Path(path), 1
+    while os.path.lexists(aside := path.with_name(f"{path.name}.set-aside-{number}")):
+        number += 1
+    os.replace(path, aside)
+    return aside
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write JSON atomically: sorted keys, NaN refused (a NaN metric is a bug, not a number)."""
     text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"

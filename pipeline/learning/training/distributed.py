@@ -69,6 +69,15 @@ def from_first(value: dict[str, float]) -> dict[str, float]:
     return box[0]
 
 
+def all_agree(value: bool) -> bool:
+    """Whether it is true in all processes."""
+    if not dist.is_initialized():
+        return value
+    found = [False] * dist.get_world_size()
+    dist.all_gather_object(found, value)
+    return all(found)
+
+
 def launch(function: Callable[..., Any], arguments: tuple[Any, ...], processes: int) -> None:
     """Run a picklable function in `processes` new processes that form one group, through torchrun's launcher."""
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model.losses import masked_mse, total_loss
 from model.network import PoseNetwork
+from model.weights import check_finite
 from pipeline.learning.data import Batch, CropStore, pace, training_batches
 from pipeline.learning.devices import autocast, normalise
 from pipeline.learning.training.distributed import from_first, mean_over_processes, rank, world_size
@@ -249,24 +250,25 @@ class Trainer:
         return figures
 
     def _save(self) -> None:
-        if rank() != 0:
-            return
+        if rank() == 0:
+            self.state.save(self._content())
+
+    def _content(self) -> dict[str, Any]:
+        """All that the rest of the run depends on."""
         generators = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             generators["cuda"] = torch.cuda.get_rng_state(self.device)
-        self.state.save(
-            {
-                "network": self.network.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "scaler": self.scaler.state_dict(),
-                "average": self.average.state_dict() if self.average is not None else None,
-                "best_weights": self.best_weights,
-                "gradients": self._gradients(),
-                "sums": self.sums,
-                "position": vars(self.position),
-                "generators": generators,
-            }
-        )
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else None,
+            "best_weights": self.best_weights,
+            "gradients": self._gradients(),
+            "sums": self.sums,
+            "position": vars(self.position),
+            "generators": generators,
+        }
 
     def _gradients(self) -> list[Tensor | None] | None:
         """Accumulated gradients, when a checkpoint falls between two optimiser steps."""
@@ -275,22 +277,25 @@ class Trainer:
         return [p.grad for p in self.network.parameters()]
 
     def _restore(self) -> None:
-        saved = self.state.load()
-        if saved is None:
-            return
+        if self.state.resume(self._content, self._take, self.progress) and rank() == 0:
+            self.progress.say(f"going on at epoch {self.position.epoch + 1}, batch {self.position.batch + 1}")
+
+    def _take(self, saved: Mapping[str, Any]) -> None:
+        """Go on from such a `_content`."""
         self.network.load_state_dict(saved["network"])
+        check_finite(saved["network"], "network")
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scaler.load_state_dict(saved["scaler"])
         if self.average is not None:
             self.average.load_state_dict(saved["average"])
         self.best_weights = saved["best_weights"]
-        if saved["gradients"] is not None:
-            for parameter, gradient in zip(self.network.parameters(), saved["gradients"], strict=True):
-                parameter.grad = None if gradient is None else gradient.to(self.device)
+        gradients = saved["gradients"] or [None for _ in self.network.parameters()]
+        for parameter, gradient in zip(self.network.parameters(), gradients, strict=True):
+            parameter.grad = None if gradient is None else gradient.to(self.device)
         self.sums.copy_(saved["sums"])
         self.position = Position(**saved["position"])
+        if not 0 <= self.position.epoch == len(self.position.curves) <= self.settings.epochs:
+            raise ValueError(f"it stands at epoch {self.position.epoch} of {self.settings.epochs}")
         torch.set_rng_state(saved["generators"]["cpu"])
         if self.device.type == "cuda" and "cuda" in saved["generators"]:
             torch.cuda.set_rng_state(saved["generators"]["cuda"], self.device)
-        if rank() == 0:
-            self.progress.say(f"going on at epoch {self.position.epoch + 1}, batch {self.position.batch + 1}")

@@ -167,12 +167,10 @@ def _finish(
         "trained_by": {"stage": job.stage, **provenance(job.settings(), job.inputs().values())},
         "figures": curves[-1],
     }
-    with written(state.final) as temporary:
+    with state.finishing() as temporary:
         checkpoints.save(network if job.keep_auxiliary else network.drop_auxiliary(), temporary, card)
         pd.DataFrame(curves).to_csv(temporary / "curves.csv", index=False, float_format="%.8g")
         write_json(temporary / "figures.json", curves[-1])
-    (state.folder / "state.pt").unlink(missing_ok=True)
-    state.prune()
 
 
 def _publish(job: TrainingJob, state: RunState) -> dict[str, Any]:

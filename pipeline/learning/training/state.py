@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import fcntl
 import hashlib
 import json
+import os
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,13 +19,14 @@ import torch
 from pipeline import layout
 from pipeline.learning.training import distributed
 from pipeline.progress import Progress, Silence
-from pipeline.records.artefacts import file_hash, written
+from pipeline.records.artefacts import file_hash, read_json, set_aside, write_json, written
 from pipeline.records.code import code_hash, versions
 
 Job = TypeVar("Job")
 Train: TypeAlias = "Callable[[Job, RunState, Progress], None]"
 
-_LOCK = ".lock"
+_LOCK, _STATE, _HASHES = ".lock", "state.pt", "hashes.json"
+_RUN = "run"  # the key under which a state names the run that it belongs to
 _KEPT = 8  # runs of a stage whose state is kept
 
 
@@ -53,16 +57,64 @@ class RunState:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write the state atomically: a kill at any moment leaves the previous one whole."""
-        with written(self.folder / "state.pt") as temporary:
-            torch.save(dict(state), temporary)
+        with written(self.folder / _STATE) as temporary:
+            torch.save({**state, _RUN: self.folder.name}, temporary)
 
-    def load(self) -> dict[str, Any] | None:
-        """The saved state, or None for a fresh start."""
-        path = self.folder / "state.pt"
-        if not path.is_file():
-            return None
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    def resume(
+        self, current: Callable[[], Mapping[str, Any]], take: Callable[[Mapping[str, Any]], None], progress: Progress
+    ) -> bool:
+        """Take up the saved state; whether there was one of any use.
+
+        One that is damaged or belongs to something else is set aside, and said so: the run then starts afresh from the
+        `current` state, also where half of the other had been taken.
+        """
+        path, taken, problem = self.folder / _STATE, False, ""
+        if os.path.lexists(path):
+            start = copy.deepcopy(dict(current()))
+            try:
+                take(self._read(path))
+                taken = True
+            except Exception as error:  # a damaged file fails in as many ways as there are places for the damage
+                problem = first_line(error)
+                take(start)
+        if distributed.all_agree(taken):
+            return True
+        if taken:  # but not in another process
+            take(start)
+        if distributed.rank() == 0 and os.path.lexists(path):
+            _say_set_aside(path, problem or "another process could not read it", progress)
+        return False
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        if not path.is_file():  # a pipe would be waited for
+            raise ValueError("not a file")
+        with zipfile.ZipFile(path) as content:  # torch does not look at the checksums that it writes
+            if (record := content.testzip()) is not None:
+                raise ValueError(f"{record} is damaged")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict) or state.pop(_RUN, None) != self.folder.name:
+            raise ValueError("not the state of this run")
         return state
+
+    def finished(self, progress: Progress) -> bool:
+        """Whether `final` holds the finished run, each file as it was written; anything else there is set aside."""
+        if not os.path.lexists(self.final):
+            return False
+        if (problem := _problem(self.final)) is None:
+            return True
+        if distributed.rank() == 0:
+            _say_set_aside(self.final, problem, progress)
+        return False
+
+    @contextmanager
+    def finishing(self) -> Iterator[Path]:
+        """A folder to fill, which becomes `final`; with it the state of training goes, and the oldest runs."""
+        with written(self.final) as temporary:
+            temporary.mkdir(parents=True)
+            yield temporary
+            write_json(temporary / _HASHES, {p.name: file_hash(p) for p in temporary.iterdir()})
+        (self.folder / _STATE).unlink(missing_ok=True)
+        self.prune()
 
     @contextmanager
     def alone(self, progress: Progress) -> Iterator[None]:
@@ -70,7 +122,9 @@ class RunState:
         if distributed.world_size() > 1:  # torchrun's processes, of a stage that was started by hand
             yield
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        _make_folder(self.folder, progress)
+        if (self.folder / _LOCK).is_dir():
+            set_aside(self.folder / _LOCK)
         with (self.folder / _LOCK).open("w") as lock:
             if not _taken(lock):
                 progress.say("another process trains with the same params, inputs and code; waiting for its model")
@@ -79,7 +133,7 @@ class RunState:
 
     def prune(self) -> None:
         """Drop the oldest runs of this stage beyond the number kept, those aside that are at work."""
-        with suppress(FileNotFoundError):  # another experiment drops them at the same time
+        with suppress(OSError):  # another experiment drops them at the same time
             runs = sorted((p for p in self.folder.parent.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
             for old in runs[:-_KEPT]:
                 if old == self.folder:
@@ -92,12 +146,43 @@ class RunState:
 def train_once(state: RunState, name: str, train: Train[Job], job: Job, processes: int, progress: Progress) -> None:
     """Train the run, here or in a group of so many new processes, unless it is finished; then say so under `name`."""
     with state.alone(progress):
-        if state.final.is_dir():
+        if state.finished(progress):
             progress.say(f"{name}: trained before with these params, inputs and code: taking it")
         elif processes > 1 and distributed.world_size() == 1:
             distributed.launch(_train_in_group, (train, job, state), processes)
         else:
             train(job, state, progress)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without the advice that follows; PyTorch's is to load without protection."""
+    text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
+    return (text.splitlines() or [""])[0][:200] or type(error).__name__
+
+
+def _problem(final: Path) -> str | None:
+    """What is wrong with the folder of a finished run; None where every file is what was written."""
+    if not final.is_dir():
+        return "not a folder"
+    try:
+        hashes = read_json(final / _HASHES)
+        changed = [name for name, value in hashes.items() if file_hash(final / name) != value]
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        return f"incomplete: {first_line(error)}"
+    return f"{changed[0]} is not as it was written" if changed else None
+
+
+def _say_set_aside(path: Path, problem: str, progress: Progress) -> None:
+    with suppress(FileNotFoundError):
+        progress.say(f"{path}: no use ({problem}); set aside as {set_aside(path).name}, training starts afresh")
+
+
+def _make_folder(folder: Path, progress: Progress) -> None:
+    """A folder below `.state`; a file in place of it, or of one above it, is set aside."""
+    for place in (*reversed(folder.parents), folder):
+        if os.path.lexists(place) and not place.is_dir():
+            _say_set_aside(place, "a folder belongs there", progress)
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _train_in_group(train: Train[Job], job: Job, state: RunState) -> None:
