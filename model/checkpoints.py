@@ -10,16 +10,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from model.cards import DETECTOR, FORMAT, POSE, TENSORS, built, is_ours, read_card, tensors_file
 from model.network import PoseNetwork, build
 from model.spec import ModelSpec
 from model.weights import backbone_tensors, check_finite, mismatches, read_tensors
 
-TENSORS, CARD = "model.safetensors", "card.json"
-FORMAT = 1
+CARD = "card.json"
+
+__all__ = ["DETECTOR", "POSE", "TENSORS", "check_fits", "fill", "is_ours", "load", "load_pose_checkpoint"]
+__all__ += ["read_card", "save", "tensors_file", "write"]
 
 
 def save(network: PoseNetwork, directory: str | Path, card: Mapping[str, Any]) -> Path:
@@ -43,7 +45,7 @@ def save(network: PoseNetwork, directory: str | Path, card: Mapping[str, Any]) -
     if not card.get("trained_on"):
         raise ValueError("card: trained_on is missing; allowed: what the network was trained on, in words")
     facts = {
-        "kind": "pose",
+        "kind": POSE,
         # The weights are in this file: loading it must not go looking for where training started.
         "spec": {**network.spec.to_dict(), "weights": "none"},
         "initial_weights": network.spec.weights,
@@ -68,19 +70,22 @@ def load(
         ValueError: unreadable, not a pose network, or tensors that do not fit, by name.
     """
     file = tensors_file(path)
-    card = read_card(file) if is_ours(file) else None
-    if card is not None and card.get("kind") != "pose":
-        raise ValueError(f"{file}: holds a {card.get('kind')}, not a keypoint network; choose another checkpoint")
+    card = read_card(file, POSE) if is_ours(file) else None
     if spec is None or keypoints is None:
         if card is None:
             raise ValueError(f"{file}: says not what network it is; give the model's spec and number of keypoints")
         spec = card["spec"] if spec is None else spec
         keypoints = card["keypoints"] if keypoints is None else keypoints
-    spec = ModelSpec.parse(spec)
-    network = build(ModelSpec.parse({**spec.to_dict(), "weights": "none"}), keypoints)
+    values, count = spec.to_dict() if isinstance(spec, ModelSpec) else dict(spec), keypoints
+
+    def make() -> PoseNetwork:
+        return build(ModelSpec.parse({**values, "weights": "none"}), count)
+
     if card is None:
+        network = make()
         load_pose_checkpoint(file, network)
     else:
+        network = built(file, make, lambda sketch, tensors: check_fits(sketch, tensors, file))
         fill(network, read_tensors(file), file)
     return network.eval()
 
@@ -134,7 +139,14 @@ def _official_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fill(module: nn.Module, tensors: Mapping[str, Tensor], origin: object) -> None:
-    """Loads every tensor by name; ValueError names those that are missing, left over or of another shape."""
+    """Loads every tensor by name; ValueError names what is missing, left over, of another shape or no number."""
+    check_fits(module, tensors, origin)
+    check_finite(tensors, origin)
+    module.load_state_dict(dict(tensors), strict=False)
+
+
+def check_fits(module: nn.Module, tensors: Mapping[str, Tensor], origin: object) -> None:
+    """ValueError names tensors that are missing, left over or of another shape."""
     own = module.state_dict()
     problems = mismatches(own, tensors)
     unexpected = [name for name in tensors if name not in own]
@@ -143,8 +155,6 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], origin: object) -> No
             f"{origin}: does not fit the network: {problems or 'it also holds ' + ', '.join(unexpected[:4])}. "
             "Leave the spec out to build what the file's own card describes"
         )
-    check_finite(tensors, origin)
-    module.load_state_dict(dict(tensors), strict=False)
 
 
 def write(directory: str | Path, module: nn.Module, card: Mapping[str, Any]) -> Path:
@@ -173,41 +183,3 @@ def _replace(path: Path, write_to: Callable[[Path], object]) -> None:
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
-
-
-def tensors_file(path: str | Path) -> Path:
-    """The file itself, or `model.safetensors` in a directory; ValueError if there is none."""
-    path = Path(path)
-    file = path / TENSORS if path.is_dir() else path
-    if not file.is_file():
-        raise ValueError(f"{file}: no such file; allowed: a checkpoint, or a directory that holds {TENSORS}")
-    return file
-
-
-def is_ours(file: Path) -> bool:
-    """Is there a card in the file's header?"""
-    return file.suffix == ".safetensors" and "card" in _header(file)
-
-
-def read_card(path: str | Path) -> dict[str, Any]:
-    """What a checkpoint says about itself, from the header of its tensors' file.
-
-    Raises:
-        ValueError: no card, or one of a newer format.
-    """
-    file = tensors_file(path)
-    text = _header(file).get("card")
-    if text is None:
-        raise ValueError(f"{file}: no card in its header; allowed: a checkpoint that this project wrote")
-    card = json.loads(text)
-    if card.get("format") != FORMAT:
-        raise ValueError(f"{file}: its card has format {card.get('format')!r}; this version reads {FORMAT}")
-    return card
-
-
-def _header(file: Path) -> dict[str, str]:
-    try:
-        with safe_open(file, framework="pt") as opened:
-            return opened.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{file}: truncated, or not a safetensors file ({error})") from error

@@ -23,6 +23,7 @@ from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from model import checkpoints
+from model.cards import built
 from model.weights import fill_backbone, read_tensors
 
 PERSON = 1  # the label of a person in torchvision's targets; 0 is background
@@ -249,7 +250,7 @@ def _freeze(body: Any, trainable: int, norms: bool) -> None:
 def save_detector(detector: PersonDetector, directory: str | Path, card: Mapping[str, Any]) -> Path:
     """Write `model.safetensors` and `card.json`; returns the tensors' path. Spec and kind are added to the card."""
     facts = {
-        "kind": "person detector",
+        "kind": checkpoints.DETECTOR,
         "spec": {**detector.spec.to_dict(), "weights": "none"},
         "initial_weights": detector.spec.weights,
     }
@@ -263,10 +264,12 @@ def load_detector(path: str | Path) -> PersonDetector:
         ValueError: unreadable, another kind of network, or tensors that do not fit, by name.
     """
     file = checkpoints.tensors_file(path)
-    card = checkpoints.read_card(file)
-    if card.get("kind") != "person detector":
-        raise ValueError(f"{file}: holds a {card.get('kind')} network, not a person detector")
+    card = checkpoints.read_card(file, checkpoints.DETECTOR)
     with torch.random.fork_rng(devices=[]):  # building draws weights that the file replaces
-        detector = build_detector(DetectorSpec.parse(card["spec"]))
+        detector = built(
+            file,
+            lambda: build_detector(DetectorSpec.parse({**card["spec"], "weights": "none"})),
+            lambda sketch, tensors: checkpoints.check_fits(sketch, tensors, file),
+        )
     checkpoints.fill(detector, read_tensors(file), file)
     return detector.eval()

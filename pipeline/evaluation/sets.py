@@ -55,11 +55,11 @@ class EvaluationSet:
 def load_model(params: Params, strategy: str) -> Model:
     """A strategy's final model; ValueError when it predicts other keypoints than `data.keypoints` names."""
     folder, keypoints = layout.final(strategy), load_keypoint_set(params.data.keypoints)
-    card = checkpoints.read_card(folder)
+    card = checkpoints.read_card(folder, checkpoints.POSE)
     if tuple(card["keypoint_names"]) != keypoints.names:
         raise ValueError(f"{folder}: predicts {card['keypoint_names']}, data.keypoints has {list(keypoints.names)}")
     network = _network(folder, file_hash(folder), str(pick_device(params.compute.device)))
-    return Model(strategy, network, keypoints, float(card["padding"]))
+    return Model(strategy, network, keypoints, float(card.get("padding", 1.25)))
 
 
 @lru_cache(maxsize=8)

@@ -52,7 +52,7 @@ def load_member(folder: Path, content: str, device: str) -> Member:
 
     Threads that keep to a GPU each must not share a network: moving it to one takes it from the other.
     """
-    card = checkpoints.read_card(folder)
+    card = checkpoints.read_card(folder, checkpoints.POSE)
     padding = float(card.get("padding", 1.25))
     network = ready(checkpoints.load(folder), torch.device(device))
     return Member(f"{folder.name}:{content}", network, tuple(card["keypoint_names"]), padding)

@@ -117,7 +117,7 @@ def _write_detector(detector: Path, params: Params, path: Path) -> None:
 
 def _card(predictor: Predictor, model: Path, detector: Path | None, params: Params) -> dict[str, Any]:
     keypoints, settings = predictor.keypoints, predictor.settings
-    own = checkpoints.read_card(checkpoints.tensors_file(model))
+    own = checkpoints.read_card(checkpoints.tensors_file(model), checkpoints.POSE)
     return {
         "keypoint_names": list(keypoints.names),
         "limbs": [list(pair) for pair in keypoints.limbs],

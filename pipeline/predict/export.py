@@ -51,7 +51,7 @@ def export_model(folder: str | Path, output: str | Path | None = None, heatmaps:
     source = checkpoints.tensors_file(folder)
     if not checkpoints.is_ours(source):
         raise ValueError(f"{source}: not a model that this pipeline trained; allowed: a folder under models/")
-    network, card = checkpoints.load(source), checkpoints.read_card(source)
+    network, card = checkpoints.load(source), checkpoints.read_card(source, checkpoints.POSE)
     path = FOLDER / f"{source.parent.resolve().name}.onnx" if output is None else Path(output)
     if path.suffix != ".onnx":
         raise ValueError(f"{path}: the file's name must end in .onnx")

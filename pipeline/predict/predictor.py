@@ -73,7 +73,7 @@ class Predictor:
         stored: bool = False,
     ) -> None:
         self.device = pick_device(device)
-        card = checkpoints.read_card(checkpoints.tensors_file(Path(model)))
+        card = checkpoints.read_card(checkpoints.tensors_file(Path(model)), checkpoints.POSE)
         self.network = ready(checkpoints.load(model), self.device)
         self.keypoints = _keypoints_of(card)
         self.padding = float(card.get("padding", 1.25))

@@ -97,7 +97,7 @@ def take(params: Params, progress: Progress, name: str, teacher: Teacher) -> dic
 def pose_checkpoint(teacher: Teacher, keypoints: KeypointSet) -> tuple[PoseNetwork, float]:
     """The network of a teacher's checkpoint and the padding of the boxes that it was trained with."""
     file = checkpoints.tensors_file(Path(teacher.model.weights))
-    card = checkpoints.read_card(file) if checkpoints.is_ours(file) else None
+    card = checkpoints.read_card(file, checkpoints.POSE) if checkpoints.is_ours(file) else None
     if card is None and teacher.model.architecture == "ccm":
         raise ValueError(
             f"{file}: holds no whole ccm, only this project's own checkpoints do; allowed for others: the "
