@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -36,16 +37,29 @@ def main(argv: Sequence[str] | None = None) -> int:
             check_project(Path())
         return int(arguments.run(arguments) or 0)
     except ValueError as error:
-        print(f"ccm: {error}", file=sys.stderr)
-        return 2
+        return _refused(str(error))
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):  # the reader, such as `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise  # nothing that a user could name: ours to find
+        place = "" if error.filename is None else f"{error.filename}: "
+        return _refused(f"{place}{error.strerror or error}")
     except DvcFailed:  # its last lines are on the terminal already
         return 1
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     except KeyboardInterrupt:
         print("ccm: interrupted", file=sys.stderr)
         return 130
+
+
+def _refused(message: str) -> int:
+    """Say what is wrong with the input, whatever file names or values it repeats."""
+    from pipeline.records.text import clipped, printable
+
+    lines = [clipped(line, 2000) for line in printable(message).splitlines()]
+    print("\n".join([f"ccm: {lines[0] if lines else 'failed'}", *lines[1:]]), file=sys.stderr)
+    return 2
 
 
 def check_project(folder: Path) -> None:

@@ -12,8 +12,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from flows import lifetime, server
 from flows.notices import say_once
 from flows.repro import Listener, check_repository, child_environment, dvc_command, run_dvc
@@ -31,6 +29,7 @@ from pipeline.report.paper_tables import (
 from pipeline.settings import PARAMS_FILE, load_params
 from pipeline.settings.merging import as_written
 from pipeline.settings.profile import edited, parse_value, split_setting
+from pipeline.settings.reading import load_yaml, read_text
 
 FLOW = "experiments"
 _COPIES = Path(".dvc/tmp/exps")  # where DVC puts a copy of the workspace for each queued experiment
@@ -63,7 +62,7 @@ def queue(experiments: Sequence[Mapping[str, Any]], targets: Sequence[str] = ())
     check_repository()
     for settings in experiments:
         edited(settings)
-    reach_outside(YAML(typ="safe", pure=True).load(PARAMS_FILE.read_text()))
+    reach_outside(load_yaml(read_text(PARAMS_FILE), str(PARAMS_FILE)))
     for settings in experiments:
         overrides = [f"--set-param=++{key}={override(value)}" for key, value in settings.items()]
         command = [*dvc_command(), "exp", "run", "--queue", *overrides, *targets]

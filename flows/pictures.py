@@ -14,7 +14,7 @@ import pyarrow as pa
 from pipeline import layout
 from pipeline.progress import Progress
 from pipeline.records.tables import keypoint_set, read_table, to_numpy
-from pipeline.report.context import image_path
+from pipeline.report.context import image_path, read_curves
 from pipeline.report.drawing import RED, Scene, Skeleton, around, drawn
 
 PEOPLE, COLUMNS, HEIGHT = 24, 8, 160
@@ -26,7 +26,7 @@ def show(stage: str, item: str | None, progress: Progress) -> None:
     curves = layout.curves(stage, item or "")
     try:
         if curves.is_file():
-            progress.image("curves", curves_png(pd.read_csv(curves)), "Loss, and AP on the validation set, by epoch")
+            progress.image("curves", curves_png(read_curves(curves)), "Loss, and AP on the validation set, by epoch")
         for path, title in _people(stage, item):
             table = read_table(path, "instances" if stage == "pseudo_label" else "poses")
             if table.num_rows:

@@ -27,8 +27,10 @@ from pipeline.predict.tracking import OneEuro, Tracker
 from pipeline.predict.video import VideoReader, VideoWriter
 from pipeline.records.artefacts import written
 from pipeline.records.tables import TableInfo, table_from, write_table
+from pipeline.records.text import read_file
 
 SOURCE = "predict"
+_LARGEST = np.finfo(np.float32).max
 ON_A_SHEET = 12
 LEAST_IN_VIDEO = 0.3  # boxes scored lower flicker from frame to frame, and cost as much as the others
 
@@ -232,26 +234,31 @@ def boxes_by_name(path: Path) -> dict[str, np.ndarray]:
     ValueError when the file is neither.
     """
     try:
-        content = orjson.loads(path.read_bytes())
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
+        content = orjson.loads(read_file(path))
+    except orjson.JSONDecodeError as error:
         raise ValueError(f"{path}: not valid JSON: {error}") from None
-    names: dict[Any, str] = {}
+    names: dict[str, str] = {}  # by the id as it is written
     entries = content
     if isinstance(content, dict):
         entries = content.get("annotations")
-        names = {image.get("id"): Path(image.get("file_name", "")).name for image in content.get("images", [])}
+        images = content.get("images", [])
+        if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
+            raise ValueError(f"{path}: images: expected a list of images")
+        names = {repr(image.get("id")): Path(str(image.get("file_name", ""))).name for image in images}
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f"{path}: no boxes; allowed: COCO's annotations, or a list of results with bbox and file_name")
     found: dict[str, list[Any]] = {}
     for number, entry in enumerate(entries):
-        name = entry.get("file_name") or names.get(entry.get("image_id"))
+        name = entry.get("file_name") or names.get(repr(entry.get("image_id")))
         box = entry.get("bbox")
-        if name is None or not isinstance(box, list) or len(box) != 4:
+        if name is None or not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
             raise ValueError(f"{path}: entry {number}: needs bbox [x, y, w, h] and a picture that the file names")
         found.setdefault(Path(str(name)).name, []).append(box)
     return {name: np.asarray(boxes, np.float64) for name, boxes in found.items()}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and bool(abs(value) < _LARGEST)
 
 
 def image_id(name: str) -> int | str:

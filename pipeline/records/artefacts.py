@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -13,23 +14,55 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipeline.records.text import parse_json, read_file
+
+_OF_THE_DISK = {
+    errno.ENOSPC: "; free some room and run it again, what is finished stays",
+    errno.EDQUOT: "; free some room and run it again, what is finished stays",
+    errno.EROFS: "",
+    errno.EACCES: "; allow writing there, or choose another folder",
+    errno.EPERM: "; allow writing there, or choose another folder",
+    errno.EIO: "; the disk may be failing",
+}
+
 
 @contextmanager
 def written(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` (a file or a folder); it takes `path`'s name when the block succeeds."""
+    """Yield a temporary path beside `path` (a file or a folder); it takes `path`'s name when the block succeeds.
+
+    ValueError where `path` cannot be made: its name is taken, its folder is read-only. What was there stays as it was.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(_refusal(path, error)) from error
     try:
         yield temporary
         if temporary.is_dir() and path.is_dir():
             shutil.rmtree(path)
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except (IsADirectoryError, NotADirectoryError) as error:
+            raise ValueError(_refusal(path, error)) from error
+    except OSError as error:
+        if str(temporary) in str(error.filename) or error.errno in _OF_THE_DISK:
+            raise ValueError(_refusal(path, error)) from error
+        raise
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)
+
+
+def _refusal(path: Path, error: OSError) -> str:
+    if path.is_dir():
+        return f"{path}: is a folder, and a file is to be written there; move it away"
+    if isinstance(error, NotADirectoryError | FileExistsError | IsADirectoryError):
+        return f"{path}: a file and a folder stand in each other's way ({error.strerror}); move what is there away"
+    return f"{path}: cannot be written: {error.strerror}{_OF_THE_DISK.get(error.errno or 0, '')}"
 
 
 def set_aside(path: str | Path) -> Path:
@@ -51,12 +84,9 @@ def write_json(path: str | Path, value: Any) -> None:
 def read_json(path: str | Path) -> Any:
     """Read a JSON artefact; ValueError names the file when it is missing or broken."""
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise ValueError(f"{path}: no such file; the stage that makes it has not run")
-    try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not valid JSON: {error}") from error
+    return parse_json(read_file(path), path)
 
 
 def file_hash(path: str | Path) -> str:

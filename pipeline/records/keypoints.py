@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from pipeline.records.text import check_yaml, one_line, read_file
+
 BUILT_IN = Path(__file__).parents[1] / "keypoint_sets"
 
 
@@ -90,10 +92,12 @@ def keypoint_file(name_or_path: str) -> Path:
 @cache
 def _read(name: str, path: Path, modified: int) -> KeypointSet:
     """A set, read once for each state of its file."""
+    text = read_file(path)
+    check_yaml(text, str(path))
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not valid YAML: {error}") from error
+        raw = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:  # the others: a date or key that cannot be
+        raise ValueError(f"{path}: not valid YAML: {one_line(error)}") from None
     return keypoint_set_from(raw, name, path)
 
 

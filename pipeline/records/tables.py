@@ -20,10 +20,12 @@ import pyarrow.parquet as pq
 
 from pipeline.records.artefacts import written
 from pipeline.records.keypoints import KeypointSet, keypoint_set_from, load_keypoint_set
+from pipeline.records.text import one_line, parse_json
 
 SCHEMA_VERSION = 2  # 2: the whole keypoint set stands in the metadata
 KINDS = ("labelled", "pseudo", "hard_negative")
 _KEY = b"ccm"
+_ENTRIES = {"table": str, "version": int, "keypoints": str, "keypoint_set": dict, "image_roots": dict, "made_by": dict}
 _ROWS = 65_536  # of a row group
 _NAME = pa.dictionary(pa.int32(), pa.string())
 _BOX = pa.list_(pa.float32(), 4)
@@ -165,14 +167,16 @@ def write_table(path: str | Path, table: pa.Table) -> None:
 def read_table(path: str | Path, name: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Read and check a table (or some of its columns). ValueError names the file, the column and the row."""
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise ValueError(f"{path}: no such file; the stage that makes it has not run")
+    if not path.is_file():
+        raise ValueError(f"{path}: not a file; a Parquet table belongs there: move it away and rerun its stage")
     try:
         # Not pq.read_table, which first imports what reads folders and clouds: half a small process's time.
         with pq.ParquetFile(path, memory_map=True) as file:
             table = _by_row_group(file, list(columns) if columns else None)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path}: not a readable Parquet file: {error}") from error
+    except (pa.ArrowException, OSError, ValueError, KeyError, RecursionError) as error:
+        raise ValueError(f"{path}: not a readable Parquet file: {one_line(error)}; rerun its stage") from error
     content = _content(path, table)
     if content["table"] != name:
         raise ValueError(f"{path}: holds the table '{content['table']}', expected '{name}'")
@@ -193,18 +197,28 @@ def read_table(path: str | Path, name: str, columns: Sequence[str] | None = None
             row = pc.index(pc.is_null(table[column.name]), value=True).as_py()
             raise ValueError(f"{path}: column '{column.name}', row {row}: empty, a value is required")
     _check_values(path, table)
+    _check_roots(path, table, content["image_roots"])
     return table
 
 
 def table_name(path: str | Path) -> str:
     """Which table a file holds. ValueError where it is no table of this pipeline, or no readable Parquet file."""
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: not a file; a Parquet table belongs there")
     try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path}: not a readable Parquet file: {error}") from error
-    if _KEY not in metadata:
-        raise ValueError(f"{path}: not a table of this pipeline (no '{_KEY.decode()}' metadata)")
-    return str(json.loads(metadata[_KEY])["table"])
+        found = pq.read_schema(path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ValueError(f"{path}: not a readable Parquet file: {one_line(error)}") from error
+    return str(_content(path, found.empty_table())["table"])
+
+
+def _check_roots(path: Path, table: pa.Table, roots: Mapping[str, Any]) -> None:
+    """ValueError for a source whose pictures lie nowhere."""
+    sources = pc.unique(table["source"]).to_pylist() if "source" in table.column_names else []
+    for source in sources:
+        if not isinstance(roots.get(source), str):
+            raise ValueError(f"{path}: its metadata name no image root of source {source!r}; rerun its stage")
 
 
 def _by_row_group(file: pq.ParquetFile, columns: list[str] | None) -> pa.Table:
@@ -217,7 +231,19 @@ def _content(path: Path, table: pa.Table) -> dict[str, Any]:
     raw = (table.schema.metadata or {}).get(_KEY)
     if raw is None:
         raise ValueError(f"{path}: not a table of this pipeline (no '{_KEY.decode()}' metadata)")
-    content: dict[str, Any] = json.loads(raw)
+    try:
+        content = parse_json(raw.decode(), path)
+    except ValueError as error:
+        raise ValueError(f"{path}: its '{_KEY.decode()}' metadata are damaged ({error}); rerun its stage") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: its '{_KEY.decode()}' metadata are no mapping; rerun its stage")
+    for name, kind in _ENTRIES.items():
+        if not isinstance(content.get(name), kind):
+            found = repr(content[name])[:60] if name in content else "missing"
+            raise ValueError(
+                f"{path}: its '{_KEY.decode()}' metadata's {name}: {found}; a {kind.__name__} belongs there; rerun its "
+                "stage"
+            )
     return content
 
 

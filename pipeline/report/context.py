@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pipeline import layout
 from pipeline.records.artefacts import read_json
 from pipeline.records.keypoints import KeypointSet, load_keypoint_set
 from pipeline.records.tables import read_table, table_info
+from pipeline.records.text import one_line, read_file
 from pipeline.report.blocks import MissingArtefact
 from pipeline.report.paper_tables import Run, workspace_run
 from pipeline.settings import Params
@@ -26,6 +28,7 @@ class Context:
     """The workspace as the report sees it."""
 
     params: Params
+    read: list[Path] = field(default_factory=list)  # by the section that is being made
 
     @cached_property
     def keypoints(self) -> KeypointSet:
@@ -46,7 +49,9 @@ class Context:
         """A stage's figures; `MissingArtefact` when it has not run."""
         path = layout.figures(stage, item)
         self.need(path, f"{stage}@{item}" if item else stage)
-        found: dict[str, Any] = read_json(path)
+        found = read_json(path)
+        if not isinstance(found, dict):
+            raise ValueError(f"{path}: a {type(found).__name__}, figures by name belong there; rerun its stage")
         return found
 
     def table(self, path: Path, name: str, stage: str) -> pa.Table:
@@ -58,17 +63,33 @@ class Context:
         """A training stage's curves."""
         path = layout.curves(stage, item)
         self.need(path, f"{stage}@{item}")
-        return pd.read_csv(path)
+        return read_curves(path)
 
     def need(self, path: Path, stage: str) -> None:
         """`MissingArtefact` when a file or folder is not there."""
         if not path.exists():
             raise MissingArtefact(path, stage)
+        self.read.append(path)
 
     def chosen(self, count: int) -> np.ndarray:
         """Which of `count` things are shown: up to `report.pictures`, by the report's seed, in order."""
         number = min(count, self.params.report.pictures)
         return np.sort(np.random.default_rng(self.params.report.seed).choice(count, number, replace=False))
+
+
+def read_curves(path: Path) -> pd.DataFrame:
+    """A training stage's curves, numbers by column, `epoch` the first; ValueError names the file."""
+    try:
+        curves = pd.read_csv(io.StringIO(read_file(path)))
+    except (ValueError, pd.errors.ParserError) as error:  # no columns is a ValueError
+        text = one_line(error).removeprefix(f"{path}: ")
+        raise ValueError(f"{path}: not a CSV file of curves: {text}; rerun its stage") from None
+    if not len(curves) or curves.columns[0] != "epoch":
+        raise ValueError(f"{path}: its first column is not epoch, or it has no rows; rerun its stage")
+    for name in curves.columns:
+        if not (pd.api.types.is_numeric_dtype(curves[name]) or curves[name].isna().all()):
+            raise ValueError(f"{path}: column {name!r} holds something else than numbers; rerun its stage")
+    return curves
 
 
 def image_path(table: pa.Table, row: int) -> Path:

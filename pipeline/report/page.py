@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from pipeline.progress import Progress
+from pipeline.records.text import one_line
 from pipeline.report.blocks import MissingArtefact, Note, Section
 from pipeline.report.context import Context
 from pipeline.report.features import features
@@ -43,12 +44,23 @@ def make_page(params: Params, progress: Progress) -> tuple[str, dict[str, int]]:
     sections = []
     for name, (title, make) in SECTIONS.items():
         with progress.task(name):
+            context.read.clear()
             try:
                 sections.append(make(context))
             except MissingArtefact as missing:
                 sections.append(Section(name, title, "", [Note(f"{missing}.", missing=True)]))
+            except (LookupError, TypeError, AttributeError, ValueError) as error:
+                if any(str(path) in str(error) for path in context.read):
+                    raise
+                raise ValueError(_not_as_written(title, context, error)) from error
     page = rendered(params.report.title, params, sections)
     return page, {"pictures": page.count("<img "), "tables": page.count("<table")}
+
+
+def _not_as_written(title: str, context: Context, error: Exception) -> str:
+    """What to say where a section finds figures of another form than the stages write."""
+    what, files = one_line(f"{type(error).__name__}: {error}"), ", ".join(map(str, dict.fromkeys(context.read)))
+    return f"report, {title}: not what the stages write ({what}) in one of {files or 'no files'}; rerun its stage"
 
 
 def make_curves(params: Params) -> str:

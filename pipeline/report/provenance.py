@@ -11,6 +11,7 @@ import yaml
 
 from pipeline import layout
 from pipeline.records.artefacts import file_hash, revision
+from pipeline.records.text import one_line, read_file
 from pipeline.report.blocks import Block, Figure, Fold, Note, PaperTable, Section, Table, Text
 from pipeline.report.context import Context
 from pipeline.report.paper_tables import compare
@@ -69,17 +70,25 @@ def provenance(context: Context) -> Section:
             continue
     blocks: list[Block] = [Table(["", ""], rows, labels=2)]
     if PARAMS_FILE.exists():
-        blocks.append(Fold(str(PARAMS_FILE), [Text(PARAMS_FILE.read_text())]))
+        blocks.append(Fold(str(PARAMS_FILE), [Text(read_file(PARAMS_FILE))]))
     blocks.append(Fold("Artefacts and their hashes", [_artefacts()]))
     return Section("provenance", "Provenance", "What produced all this, so that it can be made again.", blocks)
 
 
+def _locked() -> dict[str, Any]:
+    """The stages of dvc.lock; ValueError where it is not what DVC writes."""
+    try:
+        content = yaml.load(read_file(LOCK_FILE), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return dict(content.get("stages", {}))
+    except (yaml.YAMLError, AttributeError, TypeError, RecursionError) as error:
+        raise ValueError(f"{LOCK_FILE}: not as DVC writes it: {one_line(error)}; `git checkout` it") from None
+
+
 def _artefacts() -> Block:
     if LOCK_FILE.exists():
-        stages: dict[str, Any] = yaml.safe_load(LOCK_FILE.read_text()).get("stages", {})
         rows = [
-            [stage, out["path"], str(out.get("md5", "-")), f"{out.get('size', 0):,}"]
-            for stage, entry in sorted(stages.items())
+            [stage, str(out["path"]), str(out.get("md5", "-")), f"{out.get('size', 0):,}"]
+            for stage, entry in sorted(_locked().items())
             for out in entry.get("outs", [])
         ]
         return Table(["stage", "artefact", "md5", "bytes"], rows, "From dvc.lock", labels=3)

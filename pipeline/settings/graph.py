@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from pipeline.records.text import check_yaml, one_line, read_file
+
 DVC_FILE = Path("dvc.yaml")
 
 
@@ -48,8 +50,13 @@ def read_graph(params: Mapping[str, Any], path: Path = DVC_FILE) -> dict[str, De
     """The stages of a `dvc.yaml` in its order; {} where there is none. `params` are the file's, merged or not."""
     if not path.is_file():
         return {}
-    stages = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"]
-    return {name: _definition(stage, params) for name, stage in stages.items()}
+    text = read_file(path)
+    check_yaml(text, str(path))
+    try:
+        stages = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"]
+        return {name: _definition(stage, params) for name, stage in stages.items()}
+    except (yaml.YAMLError, LookupError, AttributeError, TypeError, ValueError, StopIteration) as error:
+        raise ValueError(f"{path}: not stages as DVC reads them ({one_line(error)}); `dvc status` says more") from None
 
 
 def _definition(stage: Mapping[str, Any], params: Mapping[str, Any]) -> Definition:

@@ -130,7 +130,10 @@ def assign(settings: Sequence[str], path: Path = PARAMS_FILE) -> list[Change]:
 
 def edited(values: Mapping[str, Any], path: Path = PARAMS_FILE) -> str:
     """The text of `path` with these keys set, comments kept; ValueError unless the whole of it is valid."""
-    document = _editor().load(read_text(path))
+    before = read_text(path)
+    if not isinstance(load_yaml(before, str(path)), dict):
+        raise ValueError(f"{path}: no mapping of sections; `ccm profile built-in` writes one")
+    document = _editor().load(before)
     for key, value in values.items():
         _set(document, key, value)
     text = _dumped(document)

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
+from pipeline.records.text import check_yaml, clipped, one_line, read_file
 from pipeline.settings.checks import problems
 from pipeline.settings.merging import ParamsFile, kind_at, origins, resolve, sections_in
+from pipeline.settings.networks import DetectorModel, KeypointModel
 from pipeline.settings.params import Params
 
 PARAMS_FILE = Path("params.yaml")
 Place = tuple[Any, ...]
 Lines = Mapping[Place, int]
 
+_ARCHITECTURES = [
+    name for kind in (KeypointModel, DetectorModel) for name in get_args(kind.model_fields["architecture"].annotation)
+]
+_MESSAGES = 20  # that are shown of one file
 _REPR = 120  # characters of a value that a message shows
 
 
@@ -31,24 +37,20 @@ def load_params(path: str | Path = PARAMS_FILE) -> Params:
 
 def read_text(path: Path) -> str:
     """The text of a params file; ValueError when there is none, or it is no text."""
-    if not path.is_file():
+    if not path.exists():
         raise ValueError(
             f"{path}: no such file; run from the project's folder, or make one with `ccm profile built-in`"
         )
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a text in UTF-8: {error}") from None
+    return read_file(path)
 
 
 def load_yaml(text: str, where: str) -> Any:
-    """The content of a YAML text, read as DVC reads it (YAML 1.2: 1e-3 is a number)."""
+    """The content of a YAML text, read as DVC reads it (YAML 1.2: 1e-3 is a number). ValueError names `where`."""
+    check_yaml(text, where)
     try:
         return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise ValueError(f"{where}: not valid YAML: {error}") from error
-    except RecursionError:
-        raise ValueError(f"{where}: nested too deeply to be params") from None
+    except (YAMLError, ValueError, TypeError, OverflowError) as error:  # the others: a date or key that cannot be
+        raise ValueError(f"{where}: not valid YAML: {one_line(error)}") from None
 
 
 def lines_of(text: str) -> dict[Place, int]:
@@ -95,7 +97,9 @@ def parse_params(raw: Any, where: str, lines: Lines | None = None) -> Params:
 def _fail(where: str, messages: list[tuple[Place, str]], lines: Lines) -> None:
     """ValueError with a line for each message, the same one once, in the order of the file."""
     located = dict.fromkeys((_line(place, lines), text) for place, text in messages)
-    told = [f"{where}:{line}: {text}" if line else f"{where}: {text}" for line, text in sorted(located)]
+    told = [clipped(f"{where}:{line}: {text}" if line else f"{where}: {text}") for line, text in sorted(located)]
+    if len(told) > _MESSAGES:
+        told[_MESSAGES:] = [f"{where}: and {len(told) - _MESSAGES} more"]
     raise ValueError("\n".join(told)) from None
 
 
@@ -122,8 +126,11 @@ def _message(problem: Any) -> tuple[Place, str]:
     if problem["type"] == "missing":
         return place, f"{path}: missing; every key stands in the file (`ccm profile built-in` writes a complete one)"
     if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        given = _shown(problem["input"].get("architecture"))
-        return (*place, "architecture"), f"{path}.architecture = {given}: allowed: {problem['ctx']['expected_tags']}"
+        model = problem["input"]
+        if not isinstance(model, dict):
+            return place, f"{path} = {given}: a mapping that describes a network belongs there"
+        given = _shown(model["architecture"]) if "architecture" in model else "missing"
+        return (*place, "architecture"), f"{path}.architecture = {given}: allowed: {', '.join(_ARCHITECTURES)}"
     return place, f"{path} = {given}: {problem['msg'].removeprefix('Value error, ')}"
 
 
