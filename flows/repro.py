@@ -16,7 +16,9 @@ from typing import IO, Literal
 
 from flows import lifetime
 from flows.errors import DvcFailed
+from flows.repair import mend_locks
 from pipeline.layout import STATE
+from pipeline.records.artefacts import set_aside
 
 Event = Literal["running", "unchanged", "restored"]
 
@@ -121,12 +123,17 @@ def stages_of(targets: Sequence[str]) -> list[str]:
 @contextmanager
 def _only_one() -> Iterator[None]:
     """DVC frees its own lock while a command runs, and a second DVC then spoils the first: runs exclude each other."""
+    for place in (STATE, _LOCK):
+        if os.path.lexists(place) and place.is_dir() != (place == STATE):
+            set_aside(place)
     _LOCK.parent.mkdir(parents=True, exist_ok=True)
     with _LOCK.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel frees it however we end
         except BlockingIOError:
             raise ValueError("another `ccm run` is at work in this workspace; wait for it or cancel it") from None
+        for line in mend_locks():  # that a DVC which was killed has left
+            print(line, file=sys.stderr, flush=True)
         yield
 
 

@@ -21,9 +21,11 @@ PARAMS_FILE = Path("params.yaml")
 Place = tuple[Any, ...]
 Lines = Mapping[Place, int]
 
-_ARCHITECTURES = [
-    name for kind in (KeypointModel, DetectorModel) for name in get_args(kind.model_fields["architecture"].annotation)
-]
+_ARCHITECTURES = ", ".join(
+    repr(name)
+    for kind in (KeypointModel, DetectorModel)
+    for name in get_args(kind.model_fields["architecture"].annotation)
+)
 _MESSAGES = 20  # that are shown of one file
 _REPR = 120  # characters of a value that a message shows
 
@@ -130,7 +132,10 @@ def _message(problem: Any) -> tuple[Place, str]:
         if not isinstance(model, dict):
             return place, f"{path} = {given}: a mapping that describes a network belongs there"
         given = _shown(model["architecture"]) if "architecture" in model else "missing"
-        return (*place, "architecture"), f"{path}.architecture = {given}: allowed: {', '.join(_ARCHITECTURES)}"
+        return (
+            *place,
+            "architecture",
+        ), f"{path}.architecture = {given}: allowed: {_ARCHITECTURES}"
     return place, f"{path} = {given}: {problem['msg'].removeprefix('Value error, ')}"
 
 

@@ -1,0 +1,94 @@
+"""What a killed DVC leaves behind fails no later command: `ccm run` mends it, and says what it did."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from flows import repair
+from flows.cli import main
+from tests.flows.conftest import DVC, Workspace, wait_for
+
+RWLOCKS = {
+    "empty": "",
+    "half": '{"write": {"/a": {"pid": 1',
+    "another form": '{"write": {"/a": 3}}',
+    "a list": "[]",
+    "a number given out again": json.dumps({"write": {"/": {"pid": 1, "cmd": "dvc repro"}}, "read": {}}),
+}
+
+
+@pytest.mark.parametrize("content", RWLOCKS.values(), ids=RWLOCKS)
+def test_a_damaged_rwlock_is_set_aside(workspace: Workspace, content: str) -> None:
+    workspace.track()
+    path = workspace.folder / repair.RWLOCK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    assert subprocess.run([*DVC, "repro"], cwd=workspace.folder, capture_output=True).returncode != 0
+    said = workspace.ccm("run")
+    assert "rwlock: " in said
+    assert "set aside as rwlock.set-aside-1" in said
+    assert len(workspace.outputs()) == 3
+    assert subprocess.run([*DVC, "status"], cwd=workspace.folder, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9])
+def test_a_dvc_lock_that_was_cut_off_is_made_again(workspace: Workspace, share: float) -> None:
+    workspace.track()
+    workspace.ccm("run")
+    lock, outputs = workspace.folder / "dvc.lock", workspace.outputs()
+    whole = lock.read_bytes()
+    lock.write_bytes(whole[: int(share * len(whole))])
+    said = workspace.ccm("run")
+    assert "is cached - skipping run" in said  # nothing is computed twice
+    assert lock.read_bytes() == whole
+    assert workspace.outputs() == outputs
+
+
+def test_nothing_is_touched_while_dvc_is_at_work(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace.track()
+    (workspace.folder / "slow.seconds").write_text("60")
+    process = workspace.start_command([*DVC, "repro"])
+    try:
+        workspace.pids()
+        path = workspace.folder / repair.RWLOCK
+        path.write_text("{")
+        said = workspace.ccm("run", code=2)
+        assert f"DVC is at work in this folder (process {process.pid})" in said
+        assert path.read_text() == "{"
+        monkeypatch.chdir(workspace.folder)
+        with pytest.raises(ValueError, match=str(process.pid)):
+            repair.repair()
+        process.terminate()
+        process.wait()
+        wait_for(lambda: not repair.workers())
+        assert any("rwlock: damaged" in line for line in repair.repair())
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_what_was_left_half_written_is_removed(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace.track()
+    monkeypatch.chdir(workspace.folder)
+    half = [Path("data/sets/.A.parquet.0123abcd.partial"), Path("models/final/.C-C.0123abcd.partial/card.json")]
+    kept = [Path("data/sets/A.parquet"), Path("data/sets/mine.partial"), Path(".state/training/x/state.pt")]
+    for path in (*half, *kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    assert len(repair.repair()) == 2
+    assert not any(path.exists() for path in half)
+    assert all(path.exists() for path in kept)
+    assert repair.repair() == []
+
+
+def test_a_healthy_project_has_nothing_to_mend(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace.track()
+    assert "set aside" not in workspace.ccm("run")
+    monkeypatch.chdir(workspace.folder)
+    assert repair.rwlock_problem() is None
+    assert repair.lock_file_problem() is None
+    assert main(["params"]) == 0
