@@ -14,15 +14,16 @@ _FILE = STATE / "durations.json"
 
 def remember(stage: str, seconds: float) -> None:
     """Note how long a stage took. A full disk or a read-only folder is no reason to fail a stage that succeeded."""
-    with suppress(OSError):
+    with suppress(OSError, ValueError):
         write_json(_FILE, recall() | {stage: round(seconds, 1)})
 
 
 def recall() -> dict[str, float]:
     """Seconds by stage (`train_joint@ACHU-CH`), of the stages that have run here."""
     try:
-        return dict(json.loads(_FILE.read_text()))
-    except (OSError, ValueError):
+        found = json.loads(_FILE.read_text())
+        return {str(stage): float(seconds) for stage, seconds in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
 
 

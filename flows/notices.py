@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from contextlib import suppress
 
 import psutil
 
@@ -24,7 +25,8 @@ def say_once(message: str) -> None:
     if digest in said:
         return
     print(message, file=sys.stderr, flush=True)
-    write_json(_FILE, {"owner": owner, "said": [*said, digest]})
+    with suppress(OSError, ValueError):  # said twice is better than not at all
+        write_json(_FILE, {"owner": owner, "said": [*said, digest]})
 
 
 def _said(owner: str) -> list[str]:
@@ -32,4 +34,6 @@ def _said(owner: str) -> list[str]:
         record = json.loads(_FILE.read_text())
     except (OSError, ValueError):
         return []
-    return list(record["said"]) if record.get("owner") == owner else []
+    if not isinstance(record, dict) or record.get("owner") != owner or not isinstance(record.get("said"), list):
+        return []
+    return list(map(str, record["said"]))

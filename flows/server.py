@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import urllib.error
@@ -37,9 +38,9 @@ def read_record() -> dict[str, object] | None:
     """What `ccm ui` noted about its server, or None."""
     try:
         record = json.loads(ADDRESS_FILE.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) and "api" in record else None
+    return record if isinstance(record, dict) and isinstance(record.get("api"), str) else None
 
 
 def answers(address: str, timeout: float = 1.5) -> bool:
@@ -52,7 +53,7 @@ def answers(address: str, timeout: float = 1.5) -> bool:
             return bool(r.status == 200)
     except urllib.error.HTTPError as error:
         return error.code in (401, 403)  # it is there; whether the key is right shows later
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):  # an address that is none, or somebody else's server
         return False
 
 

@@ -16,6 +16,7 @@ import torch
 from model.detector import PERSON, PersonDetector, load_detector
 from pipeline import layout
 from pipeline.learning.devices import autocast, one_thread, pick_device
+from pipeline.learning.shards import is_whole
 from pipeline.records.artefacts import written
 from pipeline.records.code import code_hash
 from pipeline.records.images import ImageReader
@@ -68,7 +69,7 @@ class DetectShard:
         """The shard's file; taken as it is when an earlier, interrupted run has left it whole."""
         files = self.files[rows[0] : rows[1]]
         path = layout.STATE / "detect_people" / f"{self._name(files)}.npz"
-        if path.is_file():
+        if is_whole(path):
             return path
         device = pick_device(self.compute.device)
         detector = _loaded(self.folder, self.digest, str(device), self.score_threshold, self.nms_threshold)

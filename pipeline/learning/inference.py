@@ -65,6 +65,7 @@ def predict(
         with torch.inference_mode(), autocast(compute, device):
             heatmaps = network(images)
             flipped = network(images.flip(3)) if flip else None
+        _check_finite(heatmaps, flipped, table, batch.rows.numpy(), compute)
         yield Prediction(
             batch.rows.numpy(),
             batch.transforms.numpy(),
@@ -72,6 +73,21 @@ def predict(
             heatmaps.float(),
             None if flipped is None else flipped.float(),
         )
+
+
+def _check_finite(
+    heatmaps: Tensor, flipped: Tensor | None, table: pa.Table, rows: np.ndarray, compute: Compute
+) -> None:
+    """ValueError names the first person whose heatmaps hold something else than numbers."""
+    finite = heatmaps.isfinite().all(1).all(1).all(1)
+    if flipped is not None:
+        finite = finite & flipped.isfinite().all(1).all(1).all(1)
+    if bool(finite.all()):
+        return
+    row = int(rows[int((~finite).nonzero()[0])])
+    where = ", ".join(str(table[name][row].as_py()) for name in ("file_name", "bbox"))
+    lower = "" if compute.precision == "float32" else f"; compute.precision = {compute.precision!r} may be too coarse"
+    raise ValueError(f"the network's heatmaps of row {row} ({where}) hold NaN or infinities: broken weights{lower}")
 
 
 def flip_shift(settings: Decoding, network: PoseNetwork) -> float:

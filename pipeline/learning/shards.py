@@ -9,16 +9,20 @@ import hashlib
 import json
 import os
 import shutil
+import sys
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from tqdm import tqdm
 
 from pipeline import layout
 from pipeline.learning.devices import one_thread
-from pipeline.records.artefacts import written
+from pipeline.records.artefacts import set_aside, written
 from pipeline.records.tables import table_info, to_numpy
 
 
@@ -38,12 +42,26 @@ def kept(work: str, people: pa.Table, settings: Sequence[Any], find: Callable[[]
     """
     content = [settings, to_numpy(people, "bbox").tolist(), _pictures(people)]
     path = _folder(work) / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:20]}.npz"
-    if not path.is_file():
+    if not is_whole(path):
         with one_thread():
             found = find()
         with written(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **found)  # type: ignore[arg-type]
     return path
+
+
+def is_whole(path: Path) -> bool:
+    """Whether an interrupted run has left a shard's file; one that is damaged is set aside, and said so."""
+    if not os.path.lexists(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as content:
+            if content.testzip() is None:
+                return True
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, NotImplementedError, zlib.error):
+        pass
+    tqdm.write(f"{path}: damaged; set aside as {set_aside(path).name}, its shard is computed again", file=sys.stderr)
+    return False
 
 
 def joined(files: Sequence[Path], **nothing: np.ndarray) -> dict[str, np.ndarray]:

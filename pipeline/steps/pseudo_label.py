@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from pipeline import layout
 from pipeline.detection.thresholds import matched_threshold
+from pipeline.learning.degenerate import check_members
 from pipeline.learning.ensemble import FusedPoses, FuseShard
 from pipeline.learning.shards import forget, shards_of
 from pipeline.progress import Progress
@@ -28,6 +29,7 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     with progress.task("choose people"):
         label, figures = labelling(params, item)
         people = label.people
+        check_members(label.members, label.folders, people, params.compute)
     with progress.task("label"):
         shards = shards_of(people, params.spread.shard_images)
         files = progress.map(label, shards, description=f"pseudo-label {item}", unit="shard")

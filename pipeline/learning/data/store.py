@@ -19,7 +19,7 @@ from pipeline.learning.data.batches import reader, reduced_transform, reductions
 from pipeline.learning.data.feed import Feed
 from pipeline.learning.data.rows import Rows, by_image, rows_of
 from pipeline.progress import Progress
-from pipeline.records.artefacts import written
+from pipeline.records.artefacts import set_aside, written
 from pipeline.records.images import ImageReader
 from pipeline.records.tables import keypoint_set, to_numpy
 from pipeline.settings import Augmentation
@@ -95,7 +95,7 @@ def packed(
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not place.is_dir():
+        if not _is_whole(place):
             with written(place) as temporary:
                 temporary.mkdir(parents=True)
                 packer = _Packer(rows, order, edges, regions, scales)
@@ -105,6 +105,21 @@ def packed(
         index = np.load(place / "index.npz")
         _content(place / "crops.bin")  # open from here on, whoever prunes the folder; workers inherit it
     return CropStore(place / "crops.bin", index["offsets"], index["corners"], index["scales"])
+
+
+def _is_whole(place: Path) -> bool:
+    """Whether a store is there, every piece in its file; what is damaged is set aside."""
+    if not os.path.lexists(place):
+        return False
+    try:
+        with np.load(place / "index.npz") as index:
+            ends = index["offsets"][:, 1]
+            if (place / "crops.bin").stat().st_size == ends.max(initial=0) and len(index["scales"]) == len(ends):
+                return True
+    except Exception:  # damage takes every form
+        pass
+    set_aside(place)
+    return False
 
 
 def _files(rows: Rows, order: np.ndarray) -> np.ndarray:
