@@ -12,6 +12,7 @@ import psutil
 from flows import lifetime
 from pipeline.layout import STATE
 from pipeline.records.artefacts import write_json
+from pipeline.records.text import printable
 
 _FILE = STATE / "notices.json"
 
@@ -24,7 +25,7 @@ def say_once(message: str) -> None:
     said = _said(owner)
     if digest in said:
         return
-    print(message, file=sys.stderr, flush=True)
+    print(printable(message), file=sys.stderr, flush=True)
     with suppress(OSError, ValueError):  # said twice is better than not at all
         write_json(_FILE, {"owner": owner, "said": [*said, digest]})
 

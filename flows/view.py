@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import logging
 import re
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from flows.courier import Courier
 from flows.durations import in_words
 from flows.spread import SpreadingProgress
 from flows.tracking import cached_run
+from pipeline.records.text import printable
 from pipeline.settings import Spread
 
 PICTURE_LIMIT = 400_000  # bytes; the server refuses events of some megabytes
@@ -58,7 +60,7 @@ class PrefectProgress(SpreadingProgress):
 
         def letter(client: SyncPrefectClient) -> None:
             if known := self._artifacts.get(name):
-                client.update_artifact(known, ArtifactUpdate(data=percent, description=text))
+                client.update_artifact(known, ArtifactUpdate(data=percent, description=shown(text)))
                 return
             created = client.create_artifact(self._artifact("progress", f"progress-{slug(name)}", percent, text))
             self._artifacts[name] = created.id
@@ -75,7 +77,7 @@ class PrefectProgress(SpreadingProgress):
         line = {
             "name": "ccm",
             "level": level,
-            "message": message[:20_000],
+            "message": printable(message[:20_000]),
             "timestamp": datetime.now(UTC).isoformat(),
             "flow_run_id": str(self.run),
         }
@@ -103,7 +105,7 @@ class PrefectProgress(SpreadingProgress):
         self.post(lambda client: cached_run(client, label, self.run, why))
 
     def _artifact(self, kind: str, key: str, data: Any, description: str) -> ArtifactCreate:
-        return ArtifactCreate(type=kind, key=key, data=data, description=description, flow_run_id=self.run)
+        return ArtifactCreate(type=kind, key=key, data=data, description=shown(description), flow_run_id=self.run)
 
     def _post_task(self, name: str, task_run_id: UUID, state: State[Any]) -> None:
         self._tasks[name] = self._tasks.get(name, -1) + 1
@@ -153,7 +155,12 @@ def _plain(value: Any) -> Any:
     """A table cell that JSON can carry: numbers rounded to what a reader wants to see."""
     if isinstance(value, float):
         return float(f"{value:.5g}") if abs(value) != float("inf") and value == value else str(value)
-    return value if isinstance(value, (int, str, bool)) or value is None else str(value)
+    return value if isinstance(value, int | bool) or value is None else shown(str(value))
+
+
+def shown(text: str) -> str:
+    """A text of anybody's as the page shows it, which takes descriptions and cells for Markdown and HTML."""
+    return re.sub(r"([\\\[\]`])", r"\\\1", html.escape(printable(text), quote=False))
 
 
 def _nothing() -> None:

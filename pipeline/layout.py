@@ -62,6 +62,8 @@ MODELS = Path("models")
 TEACHERS = MODELS / "teachers"
 INDEX = Path("data/index")  # notes of what the items of a stage made, for the stages that join them
 REPORT = Path("reports/report.html")
+TIMES_PAGE = REPORT.with_name("times.html")  # what depends on the machine and the moment, beside the report
+TIMES = "benchmark_times"  # whose figures lie beside the benchmark's; neither is an output that DVC hashes
 STATE = Path(".state")  # resume state: outside DVC's outputs, which are deleted before a stage reruns
 STATE_VARIABLE = "CCM_STATE"  # the project's STATE, for experiments: they run in copies of it that are thrown away
 

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from pipeline.records.text import printable
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -39,7 +41,7 @@ class Progress:
 
     def say(self, message: str) -> None:
         """One line for the person who watches."""
-        tqdm.write(message)
+        tqdm.write(printable(message))
 
     def table(self, key: str, rows: Sequence[dict[str, Any]], description: str = "") -> None:
         """Figures of the stage, one dict a row. `key`: lowercase letters, digits, dashes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,9 @@ class Context:
 
     @cached_property
     def run(self) -> Run:
-        """Params and metrics of the workspace."""
-        return workspace_run()
+        """Params and metrics of the workspace, those aside that no second run would give: what took how long."""
+        run = workspace_run()
+        return replace(run, metrics={name: value for name, value in run.metrics.items() if name != layout.TIMES})
 
     @property
     def strategies(self) -> list[str]:

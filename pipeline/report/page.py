@@ -16,7 +16,7 @@ from pipeline.report.context import Context
 from pipeline.report.features import features
 from pipeline.report.mined import annotate_next, hard_negatives, pseudo_labels
 from pipeline.report.people import predictions, worst_errors
-from pipeline.report.provenance import paper_tables, provenance, stage_graph
+from pipeline.report.provenance import paper_tables, provenance, stage_graph, times
 from pipeline.report.results import results
 from pipeline.report.training import data, training
 from pipeline.settings import Params, arrow
@@ -61,6 +61,14 @@ def _not_as_written(title: str, context: Context, error: Exception) -> str:
     """What to say where a section finds figures of another form than the stages write."""
     what, files = one_line(f"{type(error).__name__}: {error}"), ", ".join(map(str, dict.fromkeys(context.read)))
     return f"report, {title}: not what the stages write ({what}) in one of {files or 'no files'}; rerun its stage"
+
+
+def make_times(params: Params) -> str | None:
+    """A page of what took how long on this machine; None where nothing was measured."""
+    try:
+        return rendered(f"Times: {params.report.title}", params, [times()])
+    except MissingArtefact:
+        return None
 
 
 def make_curves(params: Params) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline import layout
 from pipeline.evaluation.ablation import OWN_SETTINGS, Techniques
 from pipeline.report.paper_tables.published import Published
 from pipeline.report.paper_tables.runs import Run
@@ -223,7 +224,7 @@ def _techniques(labels: Mapping[str, str]) -> Techniques:
 
 def _times(labels: Mapping[str, str], run: Run, first: str) -> Needs:
     def read(other: Run) -> tuple[Figures, str]:
-        found = other.metrics.get("benchmark", {})
+        found = other.metrics.get(layout.TIMES, {})
         model = found.get("times", {}).get(labels["Model"], {})
         figures = model.get("rows", {}).get(_techniques(labels).name, {})
         return figures, f"{labels['Model']}: {model['network']}, {found['machine']}" if figures else ""
