@@ -41,7 +41,15 @@ class Listener:
 
 def reproduce(targets: Sequence[str], *, force: bool, listener: Listener, parent_run: str | None = None) -> int:
     """`dvc repro` of the targets (all stages without any); returns how many stages ran. Raises as `run_dvc` does."""
+    check_targets(targets)
     return run_dvc(["repro", *(["--force"] if force else []), *targets], listener, parent_run)
+
+
+def check_targets(targets: Sequence[str]) -> None:
+    """ValueError for a target that is no stage's name, such as an option, which DVC would take for one of its own."""
+    for target in targets:
+        if not re.fullmatch(r"[A-Za-z0-9_]+(@[A-Za-z0-9_][A-Za-z0-9_.-]*)?", target):
+            raise ValueError(f"target {target!r}: allowed: names of stages, such as evaluate or train_joint@ACHU-CH")
 
 
 def check_repository() -> None:
@@ -113,6 +121,7 @@ def child_environment(parent_run: str | None = None) -> dict[str, str]:
 def stages_of(targets: Sequence[str]) -> list[str]:
     """The stages that bringing the targets up to date involves (all of them without targets), as DVC names them."""
     found: dict[str, None] = {}
+    check_targets(targets)
     for target in targets or [""]:
         command = [*dvc_command(), "dag", "--dot", *([target] if target else [])]
         result = subprocess.run(command, capture_output=True, text=True)

@@ -143,7 +143,8 @@ def dask_client(spread: Spread) -> Iterator[Any]:
 
     if spread.address is None:
         size = {"n_workers": spread.workers, "threads_per_worker": 1, "memory_limit": 0}
-        with LocalCluster(dashboard_address=None, **size) as here, Client(here) as client:
+        # On this machine alone: whoever reaches a scheduler runs code on its workers.
+        with LocalCluster(host="127.0.0.1", dashboard_address=None, **size) as here, Client(here) as client:
             client.register_plugin(PrepareWorker())
             yield client
         return

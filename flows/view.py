@@ -22,7 +22,7 @@ from flows.courier import Courier
 from flows.durations import in_words
 from flows.spread import SpreadingProgress
 from flows.tracking import cached_run
-from pipeline.records.text import printable
+from pipeline.records.text import printable, without_secrets
 from pipeline.settings import Spread
 
 PICTURE_LIMIT = 400_000  # bytes; the server refuses events of some megabytes
@@ -77,7 +77,7 @@ class PrefectProgress(SpreadingProgress):
         line = {
             "name": "ccm",
             "level": level,
-            "message": printable(message[:20_000]),
+            "message": printable(without_secrets(message[:20_000])),
             "timestamp": datetime.now(UTC).isoformat(),
             "flow_run_id": str(self.run),
         }
@@ -160,7 +160,7 @@ def _plain(value: Any) -> Any:
 
 def shown(text: str) -> str:
     """A text of anybody's as the page shows it, which takes descriptions and cells for Markdown and HTML."""
-    return re.sub(r"([\\\[\]`])", r"\\\1", html.escape(printable(text), quote=False))
+    return re.sub(r"([\\\[\]`])", r"\\\1", html.escape(printable(without_secrets(text)), quote=False))
 
 
 def _nothing() -> None:

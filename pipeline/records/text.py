@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,11 @@ def check_yaml(text: str, where: str) -> None:
 def one_line(error: object) -> str:
     """A message of several lines as one."""
     return " ".join(str(error).split())
+
+
+def without_secrets(text: str) -> str:
+    """A text without the passwords in its addresses: `scheme://user:password@host`. Params have no other secrets."""
+    return re.sub(r"(\w+://)[^/\s@]+@", r"\1***@", text)
 
 
 def printable(text: str) -> str:

@@ -11,7 +11,7 @@ import yaml
 
 from pipeline import layout
 from pipeline.records.artefacts import file_hash, revision
-from pipeline.records.text import one_line, read_file
+from pipeline.records.text import one_line, read_file, without_secrets
 from pipeline.report.blocks import Block, Figure, Fold, MissingArtefact, Note, PaperTable, Section, Table, Text
 from pipeline.report.context import Context
 from pipeline.report.paper_tables import compare, workspace_run
@@ -79,7 +79,7 @@ def provenance(context: Context) -> Section:
             continue
     blocks: list[Block] = [Table(["", ""], rows, labels=2)]
     if PARAMS_FILE.exists():
-        blocks.append(Fold(str(PARAMS_FILE), [Text(read_file(PARAMS_FILE))]))
+        blocks.append(Fold(str(PARAMS_FILE), [Text(without_secrets(read_file(PARAMS_FILE)))]))
     blocks.append(Fold("Artefacts and their hashes", [_artefacts()]))
     return Section("provenance", "Provenance", "What produced all this, so that it can be made again.", blocks)
 
