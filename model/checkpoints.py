@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -178,7 +179,12 @@ def _replace(path: Path, write_to: Callable[[Path], object]) -> None:
     os.close(handle)
     aside = Path(name)
     try:
-        write_to(aside)
+        try:
+            write_to(aside)
+        except SafetensorError as error:
+            if number := re.search(r"os error (\d+)", str(error)):  # such as a full disk
+                raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+            raise
         os.chmod(aside, 0o644)
         os.replace(aside, path)
     finally:

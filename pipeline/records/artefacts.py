@@ -26,6 +26,9 @@ _OF_THE_DISK = {
 }
 
 
+_WHOLE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)  # wherever they arise, nothing can be written
+
+
 @contextmanager
 def written(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` (a file or a folder); it takes `path`'s name when the block succeeds.
@@ -46,15 +49,23 @@ def written(path: str | Path) -> Iterator[Path]:
             os.replace(temporary, path)
         except (IsADirectoryError, NotADirectoryError) as error:
             raise ValueError(_refusal(path, error)) from error
-    except OSError as error:
-        if str(temporary) in str(error.filename) or error.errno in _OF_THE_DISK:
-            raise ValueError(_refusal(path, error)) from error
+    except Exception as error:
+        cause = None if isinstance(error, ValueError) else _of_the_disk(error)
+        if cause is not None and (str(temporary) in str(cause.filename) or cause.errno in _WHOLE_DISK):
+            raise ValueError(_refusal(path, cause)) from error
         raise
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)
+
+
+def _of_the_disk(error: BaseException | None) -> OSError | None:
+    """The error of the operating system that an error is, or came from: PyTorch reports one of its own."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _refusal(path: Path, error: OSError) -> str:

@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--server", action="store_true", help="with a Prefect server, which is killed too")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and theirs, ignore it
     folder = (arguments.folder or Path(tempfile.mkdtemp(prefix="kills-")) / "project").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     project, moments = Project(folder), random.Random(arguments.seed)

@@ -57,8 +57,9 @@ class RunState:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write the state atomically: a kill at any moment leaves the previous one whole."""
-        with written(self.folder / _STATE) as temporary:
-            torch.save({**state, _RUN: self.folder.name}, temporary)
+        # Through a file of Python's, whose errors say what is wrong with the disk; PyTorch's own do not.
+        with written(self.folder / _STATE) as temporary, temporary.open("wb") as file:
+            torch.save({**state, _RUN: self.folder.name}, file)
 
     def resume(
         self, current: Callable[[], Mapping[str, Any]], take: Callable[[Mapping[str, Any]], None], progress: Progress
