@@ -4,11 +4,13 @@ VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help repository install repro test lint format types ui clean lock
+.PHONY: help repository install repro test faults audit lint format types ui clean lock
 
 help:
 	@echo "make repro    environment, built-in data, the whole pipeline; prints where the report is"
 	@echo "make test     environment, lint, types, tests"
+	@echo "make faults   proofs that kills, full disks and second runs change no artefact (half an hour)"
+	@echo "make audit    what is locked: licences, age, known vulnerabilities where pip-audit is installed"
 	@echo "make ui       the Prefect server and UI on this machine"
 	@echo "make lock     pin the newest versions that pyproject.toml allows (needs uv)"
 	@echo "make clean    remove the environment and caches (data, models and reports stay)"
@@ -37,6 +39,16 @@ repro: repository install
 
 test: install lint types
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Long proofs that print their figures; the one with disks needs root, to mount small ones.
+faults: install
+	python -m tests.faults.twice
+	python -m tests.faults.kills --kills 30
+	python -m tests.faults.kills --kills 8 --server --seed 1
+	if [ "$$(id -u)" = 0 ]; then python -m tests.faults.disk; else echo "not root: tests.faults.disk left out"; fi
+
+audit: install
+	@python .ci/audit.py
 
 lint: install
 	ruff check .
