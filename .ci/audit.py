@@ -1,8 +1,8 @@
 """What is locked, under which licences, how old the lock is, and what is known against it: `make audit`.
 
-Works without a network; wheels do not say when they were released, so the lock's own date bounds theirs. Where `pip-audit`
-is installed, it is asked as well, which takes a network. Exit status 1 for a known vulnerability. What licences mean for
-whoever ships an environment is for people to judge: those that ask for more than a notice are listed at the end.
+Works without a network; wheels do not say when they were released, so the lock's own date bounds theirs. Where
+`pip-audit` is installed, it is asked as well, which takes a network. Exit status 1 for a known vulnerability. What
+licences mean for whoever ships an environment is for people to judge: those that ask for more than a notice are listed.
 """
 
 from __future__ import annotations
