@@ -86,28 +86,19 @@ def _holders(content: dict[str, Any]) -> Iterator[tuple[int, str]]:
 
 
 def lock_file_problem() -> str | None:
-    """What is wrong with `dvc.lock`; None where it is whole or not there."""
+    """What is wrong with `dvc.lock`, by DVC's own measure; None where it is whole or not there."""
     if not _LOCK_FILE.is_file():
         return None
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from voluptuous import Invalid
+
     try:
-        content = yaml.load(read_file(_LOCK_FILE), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        COMPILED_LOCKFILE_SCHEMA(yaml.load(read_file(_LOCK_FILE), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except (ValueError, yaml.YAMLError, RecursionError):
         return "damaged"
-    stages = content.get("stages") if isinstance(content, dict) and "schema" in content else None
-    return None if isinstance(stages, dict) and all(map(_is_whole, stages.values())) else "cut off"
-
-
-def _is_whole(entry: Any) -> bool:
-    """Whether a stage's entry is of the form that DVC asks for."""
-    if not isinstance(entry, dict) or "cmd" not in entry:
-        return False
-    lists, params = [entry.get(key, []) for key in ("deps", "outs")], entry.get("params", {})
-    return (
-        all(isinstance(files, list) for files in lists)
-        and all(isinstance(file, dict) and "path" in file for files in lists for file in files)
-        and isinstance(params, dict)
-        and all(isinstance(values, dict) for values in params.values())
-    )
+    except (Invalid, TypeError, AttributeError):
+        return "cut off"
+    return None
 
 
 def half_written() -> list[Path]:

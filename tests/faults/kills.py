@@ -32,6 +32,7 @@ from tests.pipeline.killing import all_are_whole
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 TARGETS = ("stage", "dvc", "group")
 COMMANDS = (("dvc", "repro"), ("ccm", "run"))
+MOST_FAULTS = 10  # after which there is no use in going on
 REMAINS = 10.0  # seconds after which nothing may be left running
 
 
@@ -63,7 +64,7 @@ def main() -> None:
     expected = project.artefacts()
     series = Series(project, moments, expected, arguments.longest, arguments.server)
     try:
-        while len(series.lives) < arguments.kills:
+        while len(series.lives) < arguments.kills and len(series.faults) < MOST_FAULTS:
             project.forget()
             series.go_through(arguments.kills)
     finally:
@@ -87,7 +88,7 @@ class Series:
     def go_through(self, kills: int) -> None:
         """Start, kill and start again, until a life comes to its end or there were enough; then one undisturbed."""
         os.chdir(self.project.folder)
-        while len(self.lives) < kills and not self._live():
+        while len(self.lives) < kills and len(self.faults) < MOST_FAULTS and not self._live():
             pass
         code = self.project.start("ccm", "run").wait()
         if code:
