@@ -15,6 +15,7 @@ import psutil
 import yaml
 
 from flows import server
+from flows.repair import LOCK_FILE, RWLOCK, lock_file_problem, rwlock_problem
 from flows.repro import check_repository
 from pipeline import layout
 from pipeline.settings import Params
@@ -105,13 +106,12 @@ def _dvc() -> Iterator[Fact]:
     except ValueError as error:
         yield Fact("DVC", str(error), "error")
         return
-    try:
-        lock = yaml.safe_load(Path("dvc.lock").read_text()) if Path("dvc.lock").is_file() else {}
-        stages = len((lock or {}).get("stages", {}))
-    except (OSError, yaml.YAMLError, AttributeError, UnicodeDecodeError) as error:
-        yield Fact("DVC", f"dvc.lock: cannot be read ({str(error).splitlines()[0]}); take it from git", "error")
-        return
-    yield Fact("DVC", f"a repository; dvc.lock has the results of {stages} stages")
+    for path, problem in ((RWLOCK, rwlock_problem()), (LOCK_FILE, lock_file_problem())):
+        if problem is not None:
+            yield Fact("DVC", f"{path}: {problem}; `ccm doctor --repair` mends it", "error")
+            return
+    lock = yaml.safe_load(LOCK_FILE.read_text()) if LOCK_FILE.is_file() else None
+    yield Fact("DVC", f"a repository; dvc.lock has the results of {len((lock or {}).get('stages', {}))} stages")
 
 
 def _sources(params: Params) -> Iterator[Fact]:

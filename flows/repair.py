@@ -27,7 +27,7 @@ from pipeline.records.text import parse_json, read_file
 
 RWLOCK = Path(".dvc/tmp/rwlock")
 _GUARD = Path(".dvc/tmp/rwlock.lock")  # which DVC holds while it edits the other
-_LOCK_FILE = Path("dvc.lock")
+LOCK_FILE = Path("dvc.lock")
 _MADE = ("data", "models", "metrics", "reports", str(STATE))
 _PATIENCE = 8  # seconds
 _PARTIAL = re.compile(r"^\..+\.[0-9a-f]{8}\.partial$")  # the names of `pipeline.records.artefacts.written`
@@ -57,7 +57,7 @@ def mend_locks() -> list[str]:
         if (problem := rwlock_problem()) is not None:
             done.append(_told(RWLOCK, problem))
     if lock_problem is not None:
-        done.append(f"{_told(_LOCK_FILE, lock_problem)}; stages that the run cache knows are restored, others run")
+        done.append(f"{_told(LOCK_FILE, lock_problem)}; stages that the run cache knows are restored, others run")
     return done
 
 
@@ -87,13 +87,13 @@ def _holders(content: dict[str, Any]) -> Iterator[tuple[int, str]]:
 
 def lock_file_problem() -> str | None:
     """What is wrong with `dvc.lock`, by DVC's own measure; None where it is whole or not there."""
-    if not _LOCK_FILE.is_file():
+    if not LOCK_FILE.is_file():
         return None
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
     from voluptuous import Invalid
 
     try:
-        COMPILED_LOCKFILE_SCHEMA(yaml.load(read_file(_LOCK_FILE), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+        COMPILED_LOCKFILE_SCHEMA(yaml.load(read_file(LOCK_FILE), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except (ValueError, yaml.YAMLError, RecursionError):
         return "damaged"
     except (Invalid, TypeError, AttributeError):

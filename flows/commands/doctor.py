@@ -15,12 +15,13 @@ def add(commands: Commands) -> None:
         commands,
         "doctor",
         "what the configured run meets here, and its hours, disk and memory",
-        "ccm doctor\nccm doctor --plan --devices 8 --rates h100.json\nccm doctor --quick",
+        "ccm doctor\nccm doctor --quick\nccm doctor --plan --devices 8 --rates h100.json\nccm doctor --repair",
         _doctor,
         detail="Measures for about a minute how fast this machine trains and uses the params' networks, and works out "
         "the run's stages from that. Exits with 1 where something will stop the run.",
     )
     doctor.add_argument("--quick", action="store_true", help="look, but measure nothing")
+    doctor.add_argument("--repair", action="store_true", help="mend what a killed run has left, and do no more")
     doctor.add_argument("--plan", action="store_true", help="the estimate alone")
     doctor.add_argument(
         "--devices", type=at_least_one, metavar="N", help="plan for N devices; default: compute.processes"
@@ -32,6 +33,8 @@ def add(commands: Commands) -> None:
 
 
 def _doctor(arguments: Arguments) -> int:
+    if arguments.repair:
+        return _repair()
     from flows.doctor import facts
     from pipeline.settings import load_params
 
@@ -59,3 +62,10 @@ def _doctor(arguments: Arguments) -> int:
     if arguments.json:
         print_json(report)
     return int(any(fact.level == "error" for fact in found))
+
+
+def _repair() -> int:
+    from flows.repair import repair
+
+    print("\n".join(repair()) or "nothing to mend")
+    return 0

@@ -59,9 +59,20 @@ def test_what_is_not_there_is_an_error(project: Path, capsys: pytest.CaptureFixt
 
 
 def test_what_dvc_lacks_is_an_error(project: Path) -> None:
-    (project / "dvc.lock").write_text("stages: {a: {}, b: {}}\n")
+    stage = "{cmd: echo, outs: [{path: x, md5: abc}]}"
+    (project / "dvc.lock").write_text(f"schema: '2.0'\nstages: {{a: {stage}, b: {stage}}}\n")
     assert found("DVC") == ("fine", "a repository; dvc.lock has the results of 2 stages")
     (project / "dvc.lock").write_text("stages: [")
     assert found("DVC")[0] == "error"
     shutil.rmtree(project / ".dvc")
     assert "dvc init" in found("DVC")[1]
+
+
+def test_what_a_kill_has_left_is_mended(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--repair"]) == 0
+    assert capsys.readouterr().out == "nothing to mend\n"
+    (project / ".dvc/tmp").mkdir(parents=True, exist_ok=True)
+    (project / ".dvc/tmp/rwlock").write_text("")  # as SIGKILL leaves it
+    assert main(["doctor", "--repair"]) == 0
+    assert ".dvc/tmp/rwlock" in capsys.readouterr().out
+    assert not (project / ".dvc/tmp/rwlock").exists()
