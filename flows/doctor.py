@@ -81,7 +81,7 @@ def _devices(params: Params) -> Iterator[Fact]:
     text = f"{params.compute.device} is {device}, {params.compute.processes} processes train together"
     count = torch.cuda.device_count()
     if device.type == "cuda" and params.compute.processes > count:
-        yield Fact("compute", f"{text}, but there are {count} GPUs", "error")
+        yield Fact("compute", f"{text}, sharing {count} GPUs", "warning")
     else:
         yield Fact("compute", text)
 

@@ -68,9 +68,7 @@ def run_job(job: DetectorJob, progress: Progress) -> dict[str, Any]:
 
 
 def _train(job: DetectorJob, state: RunState, progress: Progress) -> None:
-    device = pick_device(job.compute.device)
-    if device.type == "cuda" and distributed.world_size() > 1:
-        device = pick_device(f"cuda:{distributed.local_rank()}")
+    device = distributed.own_device(pick_device(job.compute.device))
     with distributed.process_group(device):
         with progress.task("load"):
             data = read_annotated(job.labelled, job.training.model.masks)

@@ -40,7 +40,7 @@ class Compute(Section):
     precision: Literal["float32", "bfloat16", "float16"]
     """Of the networks' arithmetic; float16 needs a GPU."""
     processes: Count
-    """That train together, one a GPU: on this machine, or on all machines together where torchrun starts them."""
+    """That train together, one a GPU or sharing the cores: here, or on all machines where torchrun starts them."""
     workers: Whole
     """Processes that load data, per training process; 0: the training process itself."""
     crop_store: bool

@@ -26,6 +26,13 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else int(os.environ.get("WORLD_SIZE", 1))
 
 
+def own_device(device: torch.device) -> torch.device:
+    """Of several processes on one machine each has its own GPU; where there are fewer, they share them in turn."""
+    if device.type != "cuda" or world_size() == 1:
+        return device
+    return torch.device("cuda", local_rank() % torch.cuda.device_count())
+
+
 def check_world(processes: int) -> None:
     """Has torchrun started as many processes, on all machines together, as params say? ValueError if not.
 
@@ -44,11 +51,17 @@ def process_group(device: torch.device) -> Iterator[None]:
     if world_size() == 1 or dist.is_initialized():
         yield
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group(backend(device))
     try:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def backend(device: torch.device) -> str:
+    """NCCL wants a GPU for each process; gloo goes without."""
+    alone = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) <= torch.cuda.device_count()
+    return "nccl" if device.type == "cuda" and alone else "gloo"
 
 
 def mean_over_processes(values: torch.Tensor) -> torch.Tensor:

@@ -83,9 +83,7 @@ def run_job(job: TrainingJob, progress: Progress) -> dict[str, Any]:
 
 
 def _train(job: TrainingJob, state: RunState, progress: Progress) -> None:
-    device = pick_device(job.compute.device)
-    if device.type == "cuda" and distributed.world_size() > 1:
-        device = pick_device(f"cuda:{distributed.local_rank()}")
+    device = distributed.own_device(pick_device(job.compute.device))
     with distributed.process_group(device):
         with progress.task("load"):
             table = concatenate([read_table(path, "instances") for path in job.tables], {})

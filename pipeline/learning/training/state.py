@@ -187,6 +187,8 @@ def _make_folder(folder: Path, progress: Progress) -> None:
 
 
 def _train_in_group(train: Train[Job], job: Job, state: RunState) -> None:
+    # The machine's cores, shared out: more threads than cores make each wait for the others.
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // distributed.world_size()))
     train(job, state, Progress() if distributed.rank() == 0 else Silence())
 
 

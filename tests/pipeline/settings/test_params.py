@@ -207,8 +207,8 @@ def test_no_profile_warns_about_itself(name: str) -> None:
     ("path", "value", "said"),
     [
         ("spread.address", "tcp://x", "no effect with runner 'threads'"),
-        ("training.optimizer.warmup_steps", 2000, "optimizer.warmup_steps = 2000: the whole training has 711"),
-        ("fine_tune.optimizer", {"warmup_steps": 126}, "optimizer.warmup_steps = 126: the whole training has 126"),
+        ("training.optimizer.warmup_steps", 2000, "optimizer.warmup_steps = 2000: the whole training has 1413"),
+        ("fine_tune.optimizer", {"warmup_steps": 250}, "optimizer.warmup_steps = 250: the whole training has 250"),
         ("training.augmentation", {**RAW["training"]["augmentation"], "half_body": 0.3, "half_body_keypoints": 18},
          "half_body_keypoints = 18: the set 'coco' has 17"),
         ("training.batch_size", 1, "batch norm learns nothing from one; set freeze_batch_norm"),
