@@ -18,12 +18,15 @@ _LOOSE = np.array([0.1])  # OKS from which a pose is taken as a person's at all
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The pose of each found person: `person` and `pose` [N], `oks` [N], `reason` [N, K] index into `REASONS`."""
+    """The pose of each found person: `person` and `pose` [N], `oks` [N], `reason` [N, K] index into `REASONS`, and
+    `similarity` [N, K] of each keypoint with its own place, NaN where that is not labelled.
+    """
 
     person: np.ndarray
     pose: np.ndarray
     oks: np.ndarray
     reason: np.ndarray
+    similarity: np.ndarray
 
     def counts(self) -> dict[str, int]:
         """How many keypoints have each reason."""
@@ -49,14 +52,16 @@ def diagnose(truth: Truth, poses: Poses, mirror: np.ndarray) -> Diagnosis:
     person, pose = row[matched], matches.pose[matched]
     bounds = offsets(truth.image, len(truth.images))
     reason = np.full((len(person), len(truth.names)), REASONS.index("miss"))
-    oks = np.zeros(len(person))
+    right = np.full(reason.shape, np.nan)
     for n, (g, d) in enumerate(zip(person, pose, strict=True)):
         neighbours = np.arange(bounds[truth.image[g]], bounds[truth.image[g] + 1])
         similarity = _similarities(truth, neighbours, poses.points[d])
-        reason[n], oks[n] = _reasons(similarity, int(np.flatnonzero(neighbours == g)[0]), mirror)
+        reason[n], right[n] = _reasons(similarity, int(np.flatnonzero(neighbours == g)[0]), mirror)
     unlabelled = truth.keypoints[person, :, 2] == 0
     reason[unlabelled] = REASONS.index("unlabelled")
-    return Diagnosis(person, pose, oks, reason)
+    right[unlabelled] = np.nan
+    oks = np.where(unlabelled, 0, right).sum(1) / np.maximum((~unlabelled).sum(1), 1)
+    return Diagnosis(person, pose, oks, reason, right)
 
 
 def _similarities(truth: Truth, people: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -68,7 +73,7 @@ def _similarities(truth: Truth, people: np.ndarray, points: np.ndarray) -> np.nd
     return np.where(places[:, None, :, 2] > 0, np.exp(-square / scale[:, None]), -1)
 
 
-def _reasons(similarity: np.ndarray, own: int, mirror: np.ndarray) -> tuple[np.ndarray, float]:
+def _reasons(similarity: np.ndarray, own: int, mirror: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     keypoints = np.arange(similarity.shape[1])
     right = similarity[own, keypoints, keypoints]
     inverted = np.where(mirror == keypoints, -1, similarity[own, keypoints, mirror])
@@ -79,5 +84,4 @@ def _reasons(similarity: np.ndarray, own: int, mirror: np.ndarray) -> tuple[np.n
     reason[(inverted >= NEAR) & (inverted >= swapped)] = REASONS.index("inversion")
     reason[right >= NEAR] = REASONS.index("jitter")
     reason[right >= EXACT] = REASONS.index("good")
-    labelled = right >= 0
-    return reason, float(right[labelled].mean()) if labelled.any() else 0.0
+    return reason, right
