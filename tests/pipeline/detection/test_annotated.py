@@ -98,7 +98,8 @@ def test_people_without_a_mask_are_named(workspace: object) -> None:
 @pytest.mark.parametrize(
     "segmentation",
     ["[[1, 2, 3]]", "[[1, 1, 5, 5]]", '{"counts": "x", "size": [4, 4]}', '{"counts": [3], "size": [4, 4]}', "{}", "3",
-     '{"counts": [16], "size": [4, 4]}', "null", '[["a", 1, 2, 3, 4, 5]]', "[[1e30, 1, 5, 5, 1, 9]]", "[[NaN, 1, 5, 5, 1, 9]]", "[]"],
+     '{"counts": [16], "size": [4, 4]}', "null", '[["a", 1, 2, 3, 4, 5]]', "[[1e30, 1, 5, 5, 1, 9]]", "[]",
+     "[[NaN, 1, 5, 5, 1, 9]]"],
 )  # fmt: skip
 def test_an_outline_that_is_none_ends_in_a_line_or_encloses_nothing(segmentation: str) -> None:
     problem, mask = "", np.zeros((0, 0))
