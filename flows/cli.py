@@ -48,6 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise  # nothing that a user could name: ours to find
         place = "" if error.filename is None else f"{error.filename}: "
         return _refused(f"{place}{error.strerror or error}")
+    except (MemoryError, RuntimeError) as error:
+        if "out of memory" not in str(error) and not isinstance(error, MemoryError):
+            raise
+        first = (str(error).splitlines() or ["out of memory"])[0]
+        return _refused(f"{first}; lower batch_size, workers or processes, or take a smaller network")
     except DvcFailed:  # its last lines are on the terminal already
         return 1
     except KeyboardInterrupt:

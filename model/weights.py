@@ -24,6 +24,7 @@ ALTERNATIVES = (
     "Without a network, set weights to a local file (a torchvision, timm, HRNet or MMPose checkpoint of this backbone)"
     f", to 'packaged' ({', '.join(PACKAGED)}), or to 'none'"
 )
+WRAPPERS = ("module.", "_orig_mod.", "model.")
 CONTAINERS = ("state_dict", "best_state_dict", "model_state_dict", "model")
 
 Create = Callable[[str, dict[str, Any]], nn.Module]
@@ -93,8 +94,14 @@ def _tensors_of(path: Path, content: object) -> dict[str, Tensor]:
     if not tensors:
         found = f"the keys {', '.join(map(str, list(content)[:5]))}" if isinstance(content, Mapping) else type(content)
         raise ValueError(f"{path}: no tensors by name in it but {found}; allowed: a state_dict")
-    prefix = "module."  # what DataParallel adds
-    return {name.removeprefix(prefix): value for name, value in tensors.items()}
+    return _without_wrappers(tensors)
+
+
+def _without_wrappers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names without what stands before all of them: what DataParallel, torch.compile and Lightning add."""
+    while wrapper := next((w for w in WRAPPERS if all(name.startswith(w) for name in tensors)), None):
+        tensors = {name.removeprefix(wrapper): value for name, value in tensors.items()}
+    return {name.removeprefix(WRAPPERS[0]): value for name, value in tensors.items()}
 
 
 def fill_backbone(name: str, weights: str, create: Create, ignore: tuple[str, ...] = ()) -> nn.Module:
