@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from flows.commands import comparing, doctor, measuring, models, running, settings
 from flows.commands.parsing import Arguments, Help, examples
@@ -28,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Before torch is imported: threads that wait by spinning take the cores from those that work on a shared machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     keep_freed_memory()
+    _guard(sys.stdout)
     workspace = str(Path.cwd())
     if (Path(workspace) / "pipeline" / "steps").is_dir() and workspace not in sys.path:
         sys.path.insert(0, workspace)  # an experiment's copy of the project runs its own code
@@ -46,11 +48,29 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise  # nothing that a user could name: ours to find
         place = "" if error.filename is None else f"{error.filename}: "
         return _refused(f"{place}{error.strerror or error}")
+    except (MemoryError, RuntimeError) as error:
+        if "out of memory" not in str(error) and not isinstance(error, MemoryError):
+            raise
+        first = (str(error).splitlines() or ["out of memory"])[0]
+        return _refused(f"{first}; lower batch_size, workers or processes, or take a smaller network")
     except DvcFailed:  # its last lines are on the terminal already
         return 1
     except KeyboardInterrupt:
         print("ccm: interrupted", file=sys.stderr)
         return 130
+
+
+def _guard(stream: Any) -> None:
+    """Let nothing through that steers a terminal: names of files, keypoints and sources are other people's text.
+
+    Bars, which do, go to standard error; what `dvc` and its stages say passes as bytes, guarded where it was written.
+    """
+    from pipeline.records.text import printable
+
+    if getattr(stream, "guarded", False):
+        return
+    write = stream.write
+    stream.write, stream.guarded = lambda text: write(printable(text)), True
 
 
 def _refused(message: str) -> int:

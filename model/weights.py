@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import pickle
 import re
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ ALTERNATIVES = (
     "Without a network, set weights to a local file (a torchvision, timm, HRNet or MMPose checkpoint of this backbone)"
     f", to 'packaged' ({', '.join(PACKAGED)}), or to 'none'"
 )
+WRAPPERS = ("module.", "_orig_mod.", "model.")
 CONTAINERS = ("state_dict", "best_state_dict", "model_state_dict", "model")
 
 Create = Callable[[str, dict[str, Any]], nn.Module]
@@ -56,7 +56,7 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
                 "the file comes from, save its state_dict alone with torch.save, then use that file"
             ) from error
         raise ValueError(_unreadable(path, error)) from error
-    except (RuntimeError, EOFError, OSError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged pickle fails in as many ways as it has instructions
         raise ValueError(_unreadable(path, error)) from error
     return _tensors_of(path, content)
 
@@ -94,8 +94,14 @@ def _tensors_of(path: Path, content: object) -> dict[str, Tensor]:
     if not tensors:
         found = f"the keys {', '.join(map(str, list(content)[:5]))}" if isinstance(content, Mapping) else type(content)
         raise ValueError(f"{path}: no tensors by name in it but {found}; allowed: a state_dict")
-    prefix = "module."  # what DataParallel adds
-    return {name.removeprefix(prefix): value for name, value in tensors.items()}
+    return _without_wrappers(tensors)
+
+
+def _without_wrappers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names without what stands before all of them: what DataParallel, torch.compile and Lightning add."""
+    while wrapper := next((w for w in WRAPPERS if all(name.startswith(w) for name in tensors)), None):
+        tensors = {name.removeprefix(wrapper): value for name, value in tensors.items()}
+    return {name.removeprefix(WRAPPERS[0]): value for name, value in tensors.items()}
 
 
 def fill_backbone(name: str, weights: str, create: Create, ignore: tuple[str, ...] = ()) -> nn.Module:

@@ -18,6 +18,7 @@ from pipeline.learning.data.feed import Feed
 from pipeline.learning.data.order import epoch_rows
 from pipeline.records.images import ImageReader
 from pipeline.records.tables import read_table, table_info, to_numpy
+from pipeline.records.text import one_line
 
 Target = dict[str, Tensor]
 
@@ -126,22 +127,38 @@ class _Maker:
             boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
         target = {"boxes": torch.from_numpy(boxes), "labels": torch.full((len(boxes),), PERSON)}
         if self.data.outlines is not None:
-            masks = np.stack([rasterised(text, height, width) for text in self.data.outlines[first:last]])
+            try:
+                masks = np.stack([rasterised(text, height, width) for text in self.data.outlines[first:last]])
+            except ValueError as error:
+                raise ValueError(f"{self.data.paths[row]}: {error}") from None
             target["masks"] = torch.from_numpy(np.ascontiguousarray(masks[:, :, ::-1] if flipped else masks))
         image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
         return image, target
 
 
 def rasterised(segmentation: str, height: int, width: int) -> np.ndarray:
-    """A segmentation in COCO's JSON (polygons or run lengths) as a mask [H, W] of uint8."""
-    outline = json.loads(segmentation)
-    if isinstance(outline, list):
-        runs = coco_mask.merge(coco_mask.frPyObjects(outline, height, width))
-    elif isinstance(outline["counts"], list):
-        runs = coco_mask.frPyObjects(outline, height, width)
-    else:
-        runs = outline
-    mask: np.ndarray = coco_mask.decode(runs)
+    """A segmentation in COCO's JSON (polygons or run lengths) as a mask [H, W] of uint8; ValueError: neither.
+
+    Polygons of fewer than three points enclose nothing and are passed over.
+    """
+    try:
+        outline = json.loads(segmentation)
+        if isinstance(outline, list):
+            polygons = [polygon for polygon in outline if len(polygon) >= 6]
+            # pycocotools walks along every edge, however far out it leads, in memory.
+            farthest = 10 * (height + width)
+            if not all(abs(place) <= farthest for polygon in polygons for place in polygon):  # NaN is not either
+                raise ValueError("a corner far outside of the picture")
+            runs = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)) if polygons else None
+        elif list(outline["size"]) != [height, width]:
+            raise ValueError(f"of {outline['size']}, in a picture of {[height, width]}")
+        elif isinstance(outline["counts"], list):
+            runs = coco_mask.frPyObjects(outline, height, width)
+        else:
+            runs = outline
+        mask: np.ndarray = np.zeros((height, width), np.uint8) if runs is None else coco_mask.decode(runs)
+    except Exception as error:  # pycocotools raises bare ones
+        raise ValueError(f"a segmentation that is none: {segmentation[:80]}: {one_line(error)}") from None
     return mask
 
 

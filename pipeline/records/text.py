@@ -9,8 +9,6 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 LARGEST_YAML = 1_000_000  # characters; params are 6,000
 DEEPEST = 60  # a list in a list in a mapping ...
 MOST_NODES = 100_000  # of a YAML text, aliases counted as often as they stand
@@ -46,6 +44,8 @@ def check_yaml(text: str, where: str) -> None:
     """
     if len(text) > LARGEST_YAML:
         raise ValueError(f"{where}: {len(text):,} characters; allowed: {LARGEST_YAML:,}")
+    import yaml  # here, for commands that read none start without it
+
     sizes: dict[str, int] = {}  # of what an anchor names
     open_nodes: list[tuple[str | None, int]] = []
     total = 0

@@ -152,7 +152,7 @@ class Series:
         said = self.project.tail(10**9)[start:]
         if code == 0:
             return True
-        if any("RWLock" in line or "dvc.lock" in line for line in said):
+        if any("rwlock" in line.lower() or "dvc.lock" in line for line in said):
             self.mended += 1  # `dvc repro` alone; the next `ccm run` mends it
             if self.project.start("ccm", "run", "synthesize").wait() == 0:
                 return False

@@ -71,10 +71,28 @@ def test_stages_and_items_that_there_are_not(
         ["ui", "--port", "99999"], ["ui", "--port", "http"], ["ui", "--port", "80"], ["run", "-S", "x"],
         ["run", "-S", "report.seed=[" + "[" * 100_000], ["params", "show", "nothing"], ["profile", "nothing"],
         ["export", "models/final/X"], ["predict", "nothing.jpg", "--lines"], ["stage"], ["nothing"],
+        ["doctor", "--plan", "--rates", "nothing.json"], ["show", "nothing"],
     ],
 )  # fmt: skip
 def test_what_is_typed_wrong(project: Path, capsys: pytest.CaptureFixture[str], typed: list[str]) -> None:
     refused(capsys, *typed)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{", b'{"a": 1}', b"\xff", b"[" * 100_000, b"3", b'{"train": {"x": "y"}}', None]
+)
+@pytest.mark.parametrize("typed", [["doctor", "--plan", "--rates"], ["show"], ["export", "--file"]])
+@pytest.mark.parametrize("name", ["a.json", "a.parquet", "model.safetensors"])
+def test_files_that_are_none(
+    project: Path, capsys: pytest.CaptureFixture[str], typed: list[str], content: bytes | None, name: str
+) -> None:
+    if content is None:
+        os.mkfifo(name)
+    else:
+        Path(name).write_bytes(content)
+    if typed == ["show"] and name == "a.json" and content in (b"[]", b'{"a": 1}', b"3", b'{"train": {"x": "y"}}'):
+        return  # JSON, which is shown as it is
+    refused(capsys, *typed, name, mentions=name)
 
 
 PARAMS = {

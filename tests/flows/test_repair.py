@@ -85,6 +85,19 @@ def test_what_was_left_half_written_is_removed(workspace: Workspace, monkeypatch
     assert repair.repair() == []
 
 
+def test_doctor_mends_for_those_who_use_dvc_alone(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace.track()
+    monkeypatch.chdir(workspace.folder)
+    repair.RWLOCK.parent.mkdir(parents=True, exist_ok=True)
+    repair.RWLOCK.write_text("")
+    assert main(["doctor", "--repair"]) == 0
+    assert "set aside" in capsys.readouterr().out
+    assert main(["doctor", "--repair"]) == 0
+    assert capsys.readouterr().out == "nothing to mend\n"
+
+
 def test_a_healthy_project_has_nothing_to_mend(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace.track()
     assert "set aside" not in workspace.ccm("run")

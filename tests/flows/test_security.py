@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import escape
 
+from flows.cli import main
 from flows.dag import Request
 from flows.deployment import check_form
 from flows.repro import check_targets
@@ -113,6 +114,20 @@ def test_the_page_of_prefect_shows_names_as_text() -> None:
 def test_the_terminal_shows_names_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     Progress().say(f"{NASTY}\rover")
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_commands_show_names_as_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder whose name would clear the screen, in the answer of a command that names it."""
+    monkeypatch.chdir(tmp_path)
+    text = (PROFILES / "built-in.yaml").read_text().replace("data/built-in/coco/val2017,", '"own\\e[2J",')
+    text = text.replace("data/built-in/coco/annotations/person_keypoints_val2017.json", '"mine\\e[2J.json"')
+    Path("params.yaml").write_text(text)
+    main(["data", "check"])
+    said = capsys.readouterr()
+    assert "mine\\x1b[2J.json" in said.out + said.err
+    assert "\x1b" not in said.out + said.err
 
 
 @given(st.text())

@@ -200,3 +200,10 @@ def test_a_download_that_fails_names_the_alternatives(monkeypatch: pytest.Monkey
         ValueError, match=r"could not be downloaded \(no route to host\)\. Without a network, set weights"
     ):
         build({**SMALL, "backbone": "resnet18", "weights": "imagenet"}, 17)
+
+
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "model.", "module.module.", "model._orig_mod.", ""])
+def test_what_training_code_puts_before_all_names_is_left_out(tmp_path: Path, wrapper: str) -> None:
+    tensors = {f"{wrapper}conv.weight": torch.zeros(2), f"{wrapper}model.bias": torch.ones(1)}
+    torch.save({"state_dict": tensors}, tmp_path / "x.pth")
+    assert list(read_tensors(tmp_path / "x.pth")) == ["conv.weight", "model.bias"]

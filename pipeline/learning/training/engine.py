@@ -172,7 +172,7 @@ class Trainer:
         images = normalise(batch.images, self.device, self.network)
         target, supervised = self._targets(batch), batch.supervised.to(self.device)
         with autocast(self.compute, self.device):
-            outputs = self.parallel(images)
+            outputs = self._forward(images)
         loss = total_loss(outputs, target, supervised, settings.auxiliary_weight)
         self.scaler.scale(loss / settings.accumulate).backward()
         with torch.no_grad():
@@ -190,6 +190,17 @@ class Trainer:
         if self.average is not None:
             self.average.update_parameters(self.network)
         position.step += 1
+
+    def _forward(self, images: Tensor) -> Any:
+        try:
+            return self.parallel(images)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise ValueError(
+                f"batch_size = {self.settings.batch_size}: batch normalisation has nothing to take a mean of; allowed: "
+                "2 or more, or freeze_batch_norm: true"
+            ) from error
 
     def _targets(self, batch: Batch) -> Tensor:
         height, width = self.network.heatmap_size

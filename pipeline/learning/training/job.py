@@ -129,7 +129,13 @@ def validation_people(path: Path, keypoints: KeypointSet) -> pa.Table:
     people = read_table(path, "instances")
     if keypoint_set(people).names != keypoints.names:
         people = align(people, keypoints, {})
-    return labelled_people(people)
+    labelled = labelled_people(people)
+    if not labelled.num_rows:
+        raise ValueError(
+            f"{path}: none of its {people.num_rows} people has a labelled keypoint of {keypoints.name}, and training "
+            "is validated on them: choose another data.validation"
+        )
+    return labelled
 
 
 def starting_network(job: TrainingJob, keypoints: KeypointSet) -> PoseNetwork:

@@ -93,3 +93,19 @@ def test_people_without_a_mask_are_named(workspace: object) -> None:
     with pytest.raises(ValueError, match=r"1 of 9 people have no mask, such as train:10; set .*masks to false"):
         read_annotated("train", masks=True)
     assert len(read_annotated("train", masks=False)) == 6
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    ["[[1, 2, 3]]", "[[1, 1, 5, 5]]", '{"counts": "x", "size": [4, 4]}', '{"counts": [3], "size": [4, 4]}', "{}", "3",
+     '{"counts": [16], "size": [4, 4]}', "null", '[["a", 1, 2, 3, 4, 5]]', "[[1e30, 1, 5, 5, 1, 9]]", "[]",
+     "[[NaN, 1, 5, 5, 1, 9]]"],
+)  # fmt: skip
+def test_an_outline_that_is_none_ends_in_a_line_or_encloses_nothing(segmentation: str) -> None:
+    problem, mask = "", np.zeros((0, 0))
+    try:
+        mask = rasterised(segmentation, 8, 8)
+    except ValueError as error:
+        problem = str(error)
+    assert "\n" not in problem
+    assert problem.startswith("a segmentation") or mask.shape == (8, 8)

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,6 +29,7 @@ from model.network import build
 from pipeline.learning.training import engine
 from pipeline.learning.training.job import row_weights, run_job
 from pipeline.progress import Progress
+from pipeline.records.tables import read_table, table_from, table_info, write_table
 from tests.pipeline.killing import killed_until_done
 from tests.pipeline.learning.training.conftest import COMPUTE, MODEL, TRAINING, job
 
@@ -325,3 +327,20 @@ def test_torchrun_must_start_as_many_processes_as_params_say(workspace: Path, mo
     monkeypatch.setenv("WORLD_SIZE", "16")
     with pytest.raises(ValueError, match=r"compute\.processes = 1, but torchrun has started 16 processes"):
         run_job(job(), Progress())
+
+
+def test_one_sample_a_batch_is_named_with_its_remedy(workspace: Path) -> None:
+    """A channel's only value has no variance; frozen statistics need none."""
+    with pytest.raises(ValueError, match=r"batch_size = 1: .*allowed: 2 or more, or freeze_batch_norm: true"):
+        run_job(job(TRAINING.model_copy(update={"batch_size": 1})), Progress())
+    frozen = {"batch_size": 1, "freeze_batch_norm": True, "epochs": 1, "validate_every": 1}
+    run_job(job(TRAINING.model_copy(update=frozen)), Progress())
+
+
+def test_a_validation_set_without_keypoints_stops_before_training(workspace: Path) -> None:
+    table = read_table("people.parquet", "instances")
+    nobody = {name: table[name] for name in table.column_names}
+    nobody["keypoints"] = np.zeros((table.num_rows, 51), np.float32)
+    write_table("nobody.parquet", table_from("instances", nobody, table_info(table)))
+    with pytest.raises(ValueError, match=r"^nobody\.parquet: none of its 24 people has a labelled keypoint of coco"):
+        run_job(replace(job(), validation=Path("nobody.parquet")), Progress())
