@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 from pipeline.records.keypoints import load_keypoint_set
-from pipeline.settings.params import Params, parse_strategy
+from pipeline.settings.params import Letter, Params, parse_strategy
 from pipeline.settings.recipe import LETTER_SOURCES, detector_of, letters_of, unneeded
 
 
@@ -15,6 +16,8 @@ def problems(params: Params) -> list[str]:
     return [
         *_strategies(params),
         *_unknown_sources(params),
+        *_twice(params),
+        *_sampling(params),
         *_without_detections(params),
         *_detectors(params),
         *_ensembles(params),
@@ -55,14 +58,32 @@ def _unknown_sources(params: Params) -> list[str]:
 def _references(params: Params) -> dict[str, list[str]]:
     return {
         "align_labels.sources": params.align_labels.sources,
-        "data.labelled": [params.data.labelled],
-        "data.validation": [params.data.validation],
+        "data.labelled": params.data.labelled,
+        "data.validation": params.data.validation,
         "detect_people.sources": list(params.detect_people.sources),
         "mine_hard_negatives.sources": params.mine_hard_negatives.sources,
         "pseudo_label.sources": params.pseudo_label.sources,
         "evaluate.sets": params.evaluate.sets,
         "ablate_postprocessing.set": [params.ablate_postprocessing.set],
     }
+
+
+def _twice(params: Params) -> list[str]:
+    lists = {"data.labelled": params.data.labelled, "data.validation": params.data.validation}
+    return [
+        f"{path} = {names!r}: a source stands more than once"
+        for path, names in lists.items()
+        if len(set(names)) < len(names)
+    ]
+
+
+def _sampling(params: Params) -> list[str]:
+    allowed = [*get_args(Letter), *params.data.sources]
+    return [
+        f"train_joint.sampling.{name}: neither a letter nor a source; allowed: {', '.join(allowed)}"
+        for name in params.train_joint.sampling
+        if name not in allowed
+    ]
 
 
 def _without_detections(params: Params) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from pipeline.settings.section import Count, Name, Section, Share, Size, Whole, one_of
+from pipeline.settings.section import Count, Name, Names, Section, Share, Size, Whole, one_of
 
 _ROOT = Path(__file__).parents[2]
 
@@ -80,10 +80,10 @@ class Data(Section):
 
     keypoints: str
     """What the models learn: a name in pipeline/keypoint_sets (a path is meant from there: ../../my/set)."""
-    labelled: Name
-    """C, the source that is labelled in these keypoints."""
-    validation: Name
-    """The source that validates a model while it trains."""
+    labelled: Names
+    """C: the source that is labelled in these keypoints, or several, [a, b]; others' keypoints are mapped by name."""
+    validation: Names
+    """The source that validates a model while it trains, or several."""
     sources: dict[Name, Source]
     """Every data set, by name."""
 

@@ -177,14 +177,19 @@ def _unwatched(params: Params) -> list[Finding]:
 def _overlaps(params: Params) -> list[Finding]:
     """Foreign sets must share keypoints with the target, and nothing may be trained on that it is validated on."""
     found = []
-    target = load_keypoint_set(params.data.keypoints)
+    target, sources = load_keypoint_set(params.data.keypoints), params.data.sources
     for name in params.align_labels.sources:
         own = load_keypoint_set(params.data.sources[name].keypoints)
         shared = len(own.positions_in(target))
         level = "fine" if shared else "error"
         found.append(Finding(f"align_labels.sources.{name}", level, f"{shared} keypoints shared with {target.name}"))
-    labelled, validation = (params.data.sources[name] for name in (params.data.labelled, params.data.validation))
-    if labelled.index == validation.index:
+    for name in params.data.labelled + params.data.validation:
+        own = load_keypoint_set(sources[name].keypoints)
+        if not own.positions_in(target):
+            text = f"shares no keypoint with {target.name}, the set of data.keypoints"
+            found.append(Finding(f"data.sources.{name}", "error", text))
+    trained = {sources[name].index for name in params.data.labelled}
+    if any(sources[name].index in trained for name in params.data.validation):
         text = "the same annotations as data.labelled: the models would be validated on what they train on"
         found.append(Finding("data.validation", "error", text))
     return found

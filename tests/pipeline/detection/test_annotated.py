@@ -10,7 +10,14 @@ import torch
 from pycocotools import mask as coco_mask
 
 from pipeline import layout
-from pipeline.detection.annotated import AnnotatedImages, DetectorBatch, detector_batches, rasterised, read_annotated
+from pipeline.detection.annotated import (
+    AnnotatedImages,
+    DetectorBatch,
+    annotated,
+    detector_batches,
+    rasterised,
+    read_annotated,
+)
 from pipeline.records.tables import read_table, write_table
 
 
@@ -93,3 +100,14 @@ def test_people_without_a_mask_are_named(workspace: object) -> None:
     with pytest.raises(ValueError, match=r"1 of 9 people have no mask, such as train:10; set .*masks to false"):
         read_annotated("train", masks=True)
     assert len(read_annotated("train", masks=False)) == 6
+
+
+def test_several_sources_are_one_set(workspace: object) -> None:
+    one = read_annotated("train", masks=True)
+    two = annotated([one, one])
+    assert two.ids == one.ids * 2
+    for image in range(len(one)):
+        rows = [slice(*two.edges[[i, i + 1]]) for i in (image, image + len(one))]
+        assert np.array_equal(two.boxes[rows[0]], one.boxes[slice(*one.edges[[image, image + 1]])])
+        assert np.array_equal(two.boxes[rows[0]], two.boxes[rows[1]])
+    assert two.outlines == [*(one.outlines or []), *(one.outlines or [])]
