@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import get_args
 
 from pipeline.records.keypoints import load_keypoint_set
+from pipeline.records.sides import mirror_pairs
 from pipeline.settings.params import Letter, Params, parse_strategy
 from pipeline.settings.recipe import LETTER_SOURCES, detector_of, letters_of, unneeded
 
@@ -211,14 +211,16 @@ def _same_sets(params: Params) -> list[str]:
 
 
 def _mirrors(params: Params) -> list[str]:
-    """A set with a left and a right and no mirror pairs: a flipped crop would train the left as the right."""
+    """Left and right names that are no mirror pair: a flipped crop would train the left as the right."""
     keypoints = load_keypoint_set(params.data.keypoints)
-    sided = [name for name in keypoints.names if re.search(r"(?i)(^|[^a-z])(left|right|l|r)([^a-z]|$)", name)]
-    if keypoints.flip_pairs or not sided or not params.train_joint.training.augmentation.flip:
+    mirrored = {name for pair in keypoints.flip_pairs for name in pair}
+    forgotten = [pair for pair in mirror_pairs(keypoints.names) if not mirrored & set(pair)]
+    if not forgotten or not params.train_joint.training.augmentation.flip:
         return []
+    names = [name for pair in forgotten[:2] for name in pair]
     return [
-        f"data.keypoints = {params.data.keypoints!r}: {', '.join(sided[:4])} have sides, but the set names no "
-        "flip_pairs: flipped crops train the left as the right"
+        f"data.keypoints = {params.data.keypoints!r}: {', '.join(names)} have sides, but the set names no flip_pairs "
+        "for them: flipped crops train the left as the right"
     ]
 
 

@@ -243,6 +243,9 @@ def test_a_set_without_sigmas_or_mirror_pairs_is_named(tmp_path: Path) -> None:
     found = warned("data.keypoints", str(path))
     assert "has no sigmas, so there is no OKS and no AP" in found
     assert "left_wing, right_wing have sides, but the set names no flip_pairs" in found
+    text = "names: [beak, aile_gauche, aile_droite, left_wing, right_wing]\nflip_pairs: [[left_wing, right_wing]]\n"
+    path.write_text(text)
+    assert "aile_gauche, aile_droite have sides, but the set names no flip_pairs" in warned("data.keypoints", str(path))
     path.write_text(
         "names: [beak, left_wing, right_wing]\nflip_pairs: [[left_wing, right_wing]]\nsigmas: [0.1, 0.1, 0.1]\n"
     )
