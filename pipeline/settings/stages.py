@@ -73,6 +73,8 @@ class Source(Section):
     """The folder that the file names are relative to."""
     keypoints: str
     """Its keypoint set: a name in pipeline/keypoint_sets (a path is meant from there: ../../my/set)."""
+    only: Annotated[str, Field(pattern=r"^splits/[^/]+\.txt$")] | None = None
+    """A list of image files in splits/, one a line: the part of the set that this source is; null: all of it."""
 
 
 class Data(Section):
