@@ -237,6 +237,8 @@ class Report(Section):
 
     title: str
     """Its heading."""
+    subject: Literal["people", "animals", "objects"] = "people"
+    """What the page calls those whose keypoints are found."""
     pictures: Count
     """Of predictions."""
     seed: Whole

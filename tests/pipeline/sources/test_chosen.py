@@ -45,9 +45,7 @@ def test_people_of_images_that_are_not_listed_are_no_bad_records(source: Source)
 
 
 def test_a_list_that_does_not_fit_is_named(source: Source) -> None:
-    with pytest.raises(
-        ValueError, match=r"splits/part.txt: names 1 images that the source does not have, such as 'x.jpg'"
-    ):
+    with pytest.raises(ValueError, match=r"splits/part.txt: names 1 images that the source does not have, such as 'x"):
         read_records(part(source, "x.jpg"))
     with pytest.raises(ValueError, match=r"splits/part.txt: names no image"):
         read_records(part(source))
