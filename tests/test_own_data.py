@@ -84,7 +84,7 @@ def test_nothing_is_asked_where_nobody_is_there_to_answer(tmp_path: Path) -> Non
     assert (tmp_path / "params.yaml").read_text() == before
 
 
-@pytest.mark.parametrize(("data", "subject"), [("cvat", "people"), ("animals", "animals")])
+@pytest.mark.parametrize(("data", "subject"), [("cvat", "person"), ("animals", "animal")])
 def test_a_miniature_of_own_data_reaches_the_report(tmp_path: Path, data: str, subject: str) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
@@ -96,5 +96,6 @@ def test_a_miniature_of_own_data_reaches_the_report(tmp_path: Path, data: str, s
     made.run("dvc", "repro")
     page = (folder / "reports/report.html").read_text()
     assert f"<h1>{params['report']['title']}</h1>" in page
-    assert f"annotated {subject}" in page
+    assert f"no annotated {subject}" in page
+    assert "The data here are not COCO" in page
     assert "up to date" in made.run("dvc", "status")

@@ -83,7 +83,7 @@ def _init(arguments: Arguments) -> int:
         print("nothing written")
         return 1
     print("\n".join(write(made, force=arguments.force)))
-    print(hours(checked(made), machine))
+    print(f"{hours(checked(made), machine)} (`ccm doctor --plan` measures every stage)")
     print("next: ccm data check && dvc repro")
     return 0
 
