@@ -82,17 +82,15 @@ def in_words_for(subject: str, text: str) -> str:
     if subject == "people":
         return text
     words = {"people": subject, "person": subject.removesuffix("s"), "nobody": f"no {subject.removesuffix('s')}"}
-    words |= {"human": subject.removesuffix("s")}
+    words |= {"human": subject.removesuffix("s"), "a person": f"an {subject.removesuffix('s')}"}
 
     def other(match: re.Match[str]) -> str:
         word = words[match[1].lower()]
         return word.capitalize() if match[1][0].isupper() else word
 
+    known = re.compile(rf"\b({'|'.join(sorted(words, key=len, reverse=True))})\b(?![/.])", re.IGNORECASE)
     parts = re.split(r"(`[^`]*`)", text)
-    return "".join(
-        part if part.startswith("`") else re.sub(rf"\b({'|'.join(words)})\b(?![/.])", other, part, flags=re.IGNORECASE)
-        for part in parts
-    )
+    return "".join(part if part.startswith("`") else known.sub(other, part) for part in parts)
 
 
 def rendered(title: str, params: Params, sections: Sequence[Section]) -> str:

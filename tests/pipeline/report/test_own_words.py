@@ -17,7 +17,7 @@ def test_words_for_the_subject() -> None:
     text = "People above it; the person detector finds a person, see `models/person` and person_threshold"
     assert in_words_for("people", text) == text
     assert in_words_for("animals", text) == (
-        "Animals above it; the animal detector finds a animal, see `models/person` and person_threshold"
+        "Animals above it; the animal detector finds an animal, see `models/person` and person_threshold"
     )
     assert in_words_for("objects", "nobody") == "no object"
 
