@@ -28,6 +28,11 @@ def masks(source: str) -> Path:
     return Path("data/tables") / source / "masks.parquet"
 
 
+def gathered(role: str, table: str) -> Path:
+    """Which tables (`images`, `instances`, `masks`) the sources of a role, `labelled` or `validation`, have: hashes."""
+    return Path("data/gathered") / role / f"{table}.json"
+
+
 def quarantine(source: str) -> Path:
     """The records of a source that were set aside."""
     return Path("data/tables") / source / "quarantine.parquet"

@@ -25,6 +25,11 @@ def miniature(profile: str = "built-in") -> dict[str, Any]:
     params: dict[str, Any] = load_yaml(profile_text(profile), profile)
     sizes = {"train_images": 24, "val_images": 10, "external_images": 10, "unlabeled_images": 10}
     params["synthesize"]["built-in"] |= sizes | {"image_size": [120, 160]}
+    return shrunk(params)
+
+
+def shrunk(params: dict[str, Any]) -> dict[str, Any]:
+    """Params with networks and trainings of seconds; the data stay."""
     for network in params["models"].values():
         detector = network["architecture"] == "mask_rcnn"
         network |= {"min_size": 64, "max_size": 96} if detector else TINY_MODEL

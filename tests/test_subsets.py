@@ -39,6 +39,8 @@ def test_labelled_data_alone(tmp_path: Path) -> None:
         "synthesize@built-in",
         "ingest@train",
         "ingest@val",
+        "gather@labelled",
+        "gather@validation",
         "compose_sets@C-C",
         "train_joint@C-C",
         "fine_tune@C-C",

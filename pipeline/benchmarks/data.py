@@ -78,10 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def people_of(index: str | None, images: str | None) -> pa.Table:
     if index is None or images is None:
         params = load_params()
-        source = params.data.sources[params.data.labelled]
+        name = params.data.labelled[0]
+        source = params.data.sources[name]
         if not Path(source.index).exists():
             raise ValueError(
-                f"data.sources.{params.data.labelled}.index = {source.index!r} is not there (yet); render it with `dvc "
+                f"data.sources.{name}.index = {source.index!r} is not there (yet); render it with `dvc "
                 "repro synthesize`, or name a COCO file and its images with --index and --images"
             )
     else:

@@ -71,8 +71,8 @@ def count(params: Params, images: dict[str, int], people: dict[str, int]) -> Cou
             if name in params.detect_people.sources:
                 counts.assumed.append(f"{BOXES_AN_IMAGE} detections an image of {name}")
     labelled = params.data.labelled
-    counts.letters["C"] = counts.people.get(labelled, 0)
-    an_image = counts.letters["C"] / max(1, counts.images.get(labelled, 0))
+    counts.letters["C"] = sum(counts.people.get(name, 0) for name in labelled)
+    an_image = counts.letters["C"] / max(1, sum(counts.images.get(name, 0) for name in labelled))
     guesses = {
         "A": (params.align_labels.sources, lambda name: counts.people.get(name, 0), "all people of {}"),
         "H": (params.mine_hard_negatives.sources, lambda _: MINED * counts.letters["C"], f"{MINED:.0%} of C, in {{}}"),
@@ -107,7 +107,7 @@ def plan(params: Params, counts: Counts, rates: Rates, devices: int = 1) -> list
     if missing := sorted(set(networks_of(params)) - set(rates.networks)):
         raise ValueError(f"rates: there is no network {missing[0]!r}; measured were {', '.join(rates.networks)}")
     stages = [*_detector_stages(params, counts, rates, devices)]
-    validation = counts.people.get(params.data.validation, 0)
+    validation = sum(counts.people.get(name, 0) for name in params.data.validation)
     for name, teacher in params.train_teachers.models.items():
         if teacher.training is not None:
             stages.append(
@@ -158,7 +158,8 @@ def _training(
 
 
 def _detector_stages(params: Params, counts: Counts, rates: Rates, devices: int) -> Iterable[StagePlan]:
-    images, validation = (counts.images.get(name, 0) for name in (params.data.labelled, params.data.validation))
+    roles = (params.data.labelled, params.data.validation)
+    images, validation = (sum(counts.images.get(name, 0) for name in role) for role in roles)
     for name, training in params.train_detector.models.items():
         rate = rates.networks[f"detectors/{name}"]
         samples = training.epochs * images

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +71,30 @@ def read_annotated(source: str, masks: bool) -> AnnotatedImages:
         corners[rows].astype(np.float32),
         _outlines(source, [people["instance_id"][int(row)].as_py() for row in rows]) if masks else None,
     )
+
+
+def annotated(parts: Iterable[AnnotatedImages]) -> AnnotatedImages:
+    """The images of several sources as one set."""
+    sets = list(parts)
+    outlines = [text for part in sets for text in part.outlines or ()]
+    return AnnotatedImages(
+        [name for part in sets for name in part.ids],
+        [path for part in sets for path in part.paths],
+        np.concatenate([part.portrait for part in sets]),
+        np.concatenate([[0], np.concatenate([np.diff(part.edges) for part in sets]).cumsum()]),
+        np.concatenate([part.boxes for part in sets]),
+        None if sets[0].outlines is None else outlines,
+    )
+
+
+def people_per_image(sources: Sequence[str]) -> float:
+    """Annotated people, crowds aside, per image of these sources together."""
+    people = images = 0
+    for source in sources:
+        crowds = to_numpy(read_table(layout.instances(source), "instances", ["iscrowd"]), "iscrowd")
+        people += int((~crowds).sum())
+        images += read_table(layout.images(source), "images", ["image_id"]).num_rows
+    return people / max(images, 1)
 
 
 def _outlines(source: str, people: list[str]) -> list[str]:

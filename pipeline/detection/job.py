@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 
 from model.detector import DetectorSpec, PersonDetector, build_detector, save_detector
 from pipeline import layout
-from pipeline.detection.annotated import read_annotated
+from pipeline.detection.annotated import annotated, read_annotated
 from pipeline.detection.average_precision import box_figures
 from pipeline.detection.detect import boxes_in
 from pipeline.detection.trainer import DetectorTrainer
@@ -31,13 +33,13 @@ _VALIDATION_SCORE, _VALIDATION_NMS = 0.05, 0.5  # torchvision's; AP changes litt
 
 @dataclass(frozen=True)
 class DetectorJob:
-    """Train detector `item` on source `labelled`, measure it on source `validation`."""
+    """Train detector `item` on the sources `labelled`, measure it on the sources `validation`."""
 
     item: str
     training: DetectorTraining
     compute: Compute
-    labelled: str
-    validation: str
+    labelled: tuple[str, ...]
+    validation: tuple[str, ...]
 
     def settings(self) -> dict[str, Any]:
         """What the result depends on, beside the inputs. How fast it is computed is not part of it."""
@@ -45,15 +47,17 @@ class DetectorJob:
             "training": self.training.model_dump(),
             "precision": self.compute.precision,
             "processes": self.compute.processes,
-            "labelled": self.labelled,
-            "validation": self.validation,
+            "labelled": " + ".join(self.labelled),
+            "validation": " + ".join(self.validation),
         }
 
     def inputs(self) -> dict[str, Path]:
         """The files that decide the result. The images stand behind their tables."""
         tables = [layout.images, layout.instances, *([layout.masks] if self.training.model.masks else [])]
-        files = {f"labelled {table.__name__}": table(self.labelled) for table in tables}
-        files |= {f"validation {table.__name__}": table(self.validation) for table in tables[:2]}
+        files = {f"labelled {i} {table.__name__}": table(s) for i, s in enumerate(self.labelled) for table in tables}
+        files |= {
+            f"validation {i} {table.__name__}": table(s) for i, s in enumerate(self.validation) for table in tables[:2]
+        }
         if Path(self.training.model.weights).is_file():
             files["weights"] = Path(self.training.model.weights)
         return files
@@ -71,7 +75,7 @@ def _train(job: DetectorJob, state: RunState, progress: Progress) -> None:
     device = distributed.own_device(pick_device(job.compute.device))
     with distributed.process_group(device):
         with progress.task("load"):
-            data = read_annotated(job.labelled, job.training.model.masks)
+            data = annotated(read_annotated(source, job.training.model.masks) for source in job.labelled)
             torch.manual_seed(job.training.seed)
             detector = build_detector(DetectorSpec(**job.training.model.model_dump(exclude={"architecture"})))
 
@@ -85,20 +89,27 @@ def _train(job: DetectorJob, state: RunState, progress: Progress) -> None:
 
 
 def validation_figures(
-    detector: PersonDetector, source: str, compute: Compute, device: torch.device, progress: Progress
+    detector: PersonDetector, sources: Sequence[str], compute: Compute, device: torch.device, progress: Progress
 ) -> dict[str, float]:
-    """COCO's box figures of people on a source with annotated boxes, and the detections per image."""
-    images = read_table(layout.images(source), "images")
-    people = read_table(layout.instances(source), "instances", ["image_id", "bbox", "area", "iscrowd"])
-    ids = images["image_id"].to_pylist()
-    root = Path(table_info(images).image_roots[source])
-    files = [root / name for name in images["file_name"].to_pylist()]
+    """COCO's box figures of people on sources with annotated boxes, and the detections per image."""
+    columns = ["image_id", "bbox", "area", "iscrowd"]
+    people = pa.concat_tables(
+        read_table(layout.instances(s), "instances", columns).replace_schema_metadata() for s in sources
+    )
+    ids, files = [], []
+    for source in sources:
+        images = read_table(layout.images(source), "images")
+        root = Path(table_info(images).image_roots[source])
+        ids += images["image_id"].to_pylist()
+        files += [root / name for name in images["file_name"].to_pylist()]
     was_training = detector.training
     detector.eval()
     detector.set_thresholds(_VALIDATION_SCORE, _VALIDATION_NMS)
     with detector.boxes_only():
         searched = boxes_in(detector, files, compute, device)
-        found = list(progress.track(searched, total=len(files), description=f"validate on {source}", unit="image"))
+        found = list(
+            progress.track(searched, total=len(files), description=f"validate on {', '.join(sources)}", unit="image")
+        )
     detector.train(was_training)
     counts = [len(scores) for _, scores in found]
     boxes, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -107,7 +118,7 @@ def validation_figures(
 
 def _finish(job: DetectorJob, state: RunState, detector: PersonDetector, curves: list[dict[str, float]]) -> None:
     card = {
-        "trained_on": job.labelled,
+        "trained_on": " + ".join(job.labelled),
         "trained_by": {"stage": STAGE, **provenance(job.settings(), job.inputs().values())},
         "figures": curves[-1],
     }

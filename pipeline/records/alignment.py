@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.records.keypoints import KeypointSet
-from pipeline.records.tables import TableInfo, keypoint_set, table_from, table_info, to_numpy
+from pipeline.records.tables import (
+    TableInfo,
+    concatenate,
+    keypoint_set,
+    read_table,
+    table_from,
+    table_info,
+    to_numpy,
+)
 
 
 def align(table: pa.Table, target: KeypointSet, made_by: Mapping[str, Any]) -> pa.Table:
@@ -39,3 +48,15 @@ def align(table: pa.Table, target: KeypointSet, made_by: Mapping[str, Any]) -> p
         name: table[name] for name in table.column_names if name not in ("keypoints", "supervised", "keypoint_scores")
     }
     return table_from("instances", same | moved, TableInfo(target, table_info(table).image_roots, made_by))
+
+
+def read_in(path: Path, target: KeypointSet) -> pa.Table:
+    """The `instances` table of a file in the keypoint set `target`: as it is where the names are the same."""
+    table = read_table(path, "instances")
+    return table if keypoint_set(table).names == target.names else align(table, target, table_info(table).made_by)
+
+
+def joined(tables: Iterable[pa.Table]) -> pa.Table:
+    """Tables of one keypoint set as one; a single one stays as it is, to the bit."""
+    parts = list(tables)
+    return parts[0] if len(parts) == 1 else concatenate(parts, {})

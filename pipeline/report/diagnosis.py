@@ -36,7 +36,7 @@ class Keypoints:
 
 def diagnosis(context: Context) -> Section:
     """Each keypoint's similarity, errors and scores, of the best strategy on the validation set."""
-    strategy, source = context.strategies[-1], context.params.data.validation
+    strategy, source = context.strategies[-1], context.params.data.validation[0]
     introduction = (
         f"{arrow(strategy)} on {source}. A keypoint's similarity is its share of the OKS, 1 at its annotated place; "
         f"from {NEAR:g} on it is near. People count who have a pose with an OKS of 0.1 or more."

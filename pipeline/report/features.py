@@ -32,7 +32,7 @@ HIDDEN_SIZE = 0.11  # of the crop's height
 
 def features(context: Context) -> Section:
     """Feature maps of the best strategy's model, on whole people and on people with parts masked out."""
-    strategy, source = context.strategies[-1], context.params.data.validation
+    strategy, source = context.strategies[-1], context.params.data.validation[0]
     context.need(layout.final(strategy), f"fine_tune@{strategy}")
     introduction = (
         f"Mean activation of each part of {arrow(strategy)}'s context mixers, laid over the crop: the dilated branches "

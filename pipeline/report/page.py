@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -78,10 +79,27 @@ def make_curves(params: Params) -> str:
     return rendered(f"Curves: {params.report.title}", params, [training(Context(params))])
 
 
+def in_words_for(subject: str, text: str) -> str:
+    """A text of the page that speaks of `animals` or `objects` where they are what the data show; code stays."""
+    if subject == "people":
+        return text
+    words = {"people": subject, "person": subject.removesuffix("s"), "nobody": f"no {subject.removesuffix('s')}"}
+    words |= {"human": subject.removesuffix("s"), "a person": f"an {subject.removesuffix('s')}"}
+
+    def other(match: re.Match[str]) -> str:
+        word = words[match[1].lower()]
+        return word.capitalize() if match[1][0].isupper() else word
+
+    known = re.compile(rf"\b({'|'.join(sorted(words, key=len, reverse=True))})\b(?![/.])", re.IGNORECASE)
+    parts = re.split(r"(`[^`]*`)", text)
+    return "".join(part if part.startswith("`") else known.sub(other, part) for part in parts)
+
+
 def rendered(title: str, params: Params, sections: Sequence[Section]) -> str:
     """A self-contained HTML page of sections."""
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
     environment.trim_blocks = environment.lstrip_blocks = True
+    environment.filters["own"] = partial(in_words_for, params.report.subject)
     environment.filters["code"] = lambda text: Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
     return environment.get_template("page.html").render(
         title=title,

@@ -80,7 +80,7 @@ def _usage(context: Context, strategy: str) -> str:
 
 def worst_errors(context: Context) -> Section:
     """The found people with the lowest OKS, and the reasons, keypoint by keypoint."""
-    strategy, source = context.strategies[-1], context.params.data.validation
+    strategy, source = context.strategies[-1], context.params.data.validation[0]
     boxes = context.params.evaluate.boxes[0]
     path = layout.results(strategy) / f"{source}-{boxes}.parquet"
     table = context.table(path, "poses", f"evaluate@{strategy}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 
 from pipeline import layout
 from pipeline.records.artefacts import file_hash, revision
+from pipeline.records.keypoints import load_keypoint_set
 from pipeline.records.text import one_line, read_file, without_secrets
 from pipeline.report.blocks import Block, Figure, Fold, MissingArtefact, Note, PaperTable, Section, Table, Text
 from pipeline.report.context import Context
@@ -30,6 +32,9 @@ def paper_tables(context: Context) -> Section:
         table = compare(number, [context.run])
         detail = f"{table.measured} of {len(table.lines)} rows measured"
         blocks.append(Fold(f"Table {number}: {table.caption}", [PaperTable(table)], detail, table.measured > 0))
+    if not on_coco(context):
+        note = "The data here are not COCO: the paper's figures stand for reference, not to be compared with."
+        blocks = [Fold("Tables 2 to 14", [Note(note), *blocks], "the data are not COCO")]
     return Section(
         "paper",
         "Beside the paper",
@@ -46,6 +51,14 @@ def times() -> Section:
     if layout.TIMES not in run.metrics:
         raise MissingArtefact(layout.figures(layout.TIMES), "benchmark")
     return Section("times", "Times", "As `benchmark` took them here last.", [PaperTable(compare(9, [run]))])
+
+
+def on_coco(context: Context) -> bool:
+    """Whether the models are validated on COCO's keypoints and files of its names: COCO itself, or built-in data."""
+    data = context.params.data
+    files = [Path(data.sources[name].index).name for name in data.validation]
+    known = re.compile(r"person_keypoints_\w+20\d\d\.json(\.gz)?$")
+    return context.keypoints.names == load_keypoint_set("coco").names and all(map(known.match, files))
 
 
 def stage_graph(context: Context) -> Section:

@@ -54,7 +54,7 @@ def results(context: Context) -> Section:
 
 def _cards(context: Context, rows: list[tuple[str, str, str, dict[str, Any]]]) -> list[Card]:
     cards = []
-    strategy, source = context.strategies[-1], context.params.data.validation
+    strategy, source = context.strategies[-1], context.params.data.validation[0]
     for name, boxes, text in ((s, b, f) for s, src, b, f in rows if s == strategy and src == source):
         stat = "AP" if "AP" in text else "PCK"
         if stat in text:

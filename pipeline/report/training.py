@@ -72,7 +72,7 @@ def data(context: Context) -> Section:
         blocks.append(_sources(context, figures))
     for source, found in figures.items():
         if found.get("people"):
-            is_open = source == context.params.data.labelled
+            is_open = source in context.params.data.labelled
             inner = [*_statistics(found), *_examples(context, source)]
             blocks.append(Fold(f"Annotations of {source}", inner, open=is_open))
     blocks += _training_sets(context)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
+from typing import get_args
 
 from pipeline.records.keypoints import load_keypoint_set
-from pipeline.settings.params import Params, parse_strategy
+from pipeline.records.sides import mirror_pairs
+from pipeline.settings.params import Letter, Params, parse_strategy
 from pipeline.settings.recipe import LETTER_SOURCES, detector_of, letters_of, unneeded
 
 
@@ -15,6 +16,8 @@ def problems(params: Params) -> list[str]:
     return [
         *_strategies(params),
         *_unknown_sources(params),
+        *_twice(params),
+        *_sampling(params),
         *_without_detections(params),
         *_detectors(params),
         *_ensembles(params),
@@ -55,14 +58,32 @@ def _unknown_sources(params: Params) -> list[str]:
 def _references(params: Params) -> dict[str, list[str]]:
     return {
         "align_labels.sources": params.align_labels.sources,
-        "data.labelled": [params.data.labelled],
-        "data.validation": [params.data.validation],
+        "data.labelled": params.data.labelled,
+        "data.validation": params.data.validation,
         "detect_people.sources": list(params.detect_people.sources),
         "mine_hard_negatives.sources": params.mine_hard_negatives.sources,
         "pseudo_label.sources": params.pseudo_label.sources,
         "evaluate.sets": params.evaluate.sets,
         "ablate_postprocessing.set": [params.ablate_postprocessing.set],
     }
+
+
+def _twice(params: Params) -> list[str]:
+    lists = {"data.labelled": params.data.labelled, "data.validation": params.data.validation}
+    return [
+        f"{path} = {names!r}: a source stands more than once"
+        for path, names in lists.items()
+        if len(set(names)) < len(names)
+    ]
+
+
+def _sampling(params: Params) -> list[str]:
+    allowed = [*get_args(Letter), *params.data.sources]
+    return [
+        f"train_joint.sampling.{name}: neither a letter nor a source; allowed: {', '.join(allowed)}"
+        for name in params.train_joint.sampling
+        if name not in allowed
+    ]
 
 
 def _without_detections(params: Params) -> list[str]:
@@ -190,14 +211,16 @@ def _same_sets(params: Params) -> list[str]:
 
 
 def _mirrors(params: Params) -> list[str]:
-    """A set with a left and a right and no mirror pairs: a flipped crop would train the left as the right."""
+    """Left and right names that are no mirror pair: a flipped crop would train the left as the right."""
     keypoints = load_keypoint_set(params.data.keypoints)
-    sided = [name for name in keypoints.names if re.search(r"(?i)(^|[^a-z])(left|right|l|r)([^a-z]|$)", name)]
-    if keypoints.flip_pairs or not sided or not params.train_joint.training.augmentation.flip:
+    mirrored = {name for pair in keypoints.flip_pairs for name in pair}
+    forgotten = [pair for pair in mirror_pairs(keypoints.names) if not mirrored & set(pair)]
+    if not forgotten or not params.train_joint.training.augmentation.flip:
         return []
+    names = [name for pair in forgotten[:2] for name in pair]
     return [
-        f"data.keypoints = {params.data.keypoints!r}: {', '.join(sided[:4])} have sides, but the set names no "
-        "flip_pairs: flipped crops train the left as the right"
+        f"data.keypoints = {params.data.keypoints!r}: {', '.join(names)} have sides, but the set names no flip_pairs "
+        "for them: flipped crops train the left as the right"
     ]
 
 

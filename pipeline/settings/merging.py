@@ -14,7 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from pydantic import Field, create_model
 
 from pipeline.settings.networks import DetectorModel, DetectorTraining, KeypointModel, Training
-from pipeline.settings.params import Annotations, Letter, Params, TrainJoint
+from pipeline.settings.params import Annotations, Params, TrainJoint
 from pipeline.settings.section import Name, Positive, Section
 
 Network = Annotated[KeypointModel | DetectorModel, Field(discriminator="architecture")]
@@ -69,7 +69,7 @@ _Joint = _overrides(
     "Training on Phi: what is different from `training`.",
     model=(Name, _field("The network that every strategy trains, by its name in models.")),
     annotations=(Annotations, _field(TrainJoint.model_fields["annotations"].description or "")),
-    sampling=(dict[Letter, Positive], _field(TrainJoint.model_fields["sampling"].description or "")),
+    sampling=(dict[Name, Positive], _field(TrainJoint.model_fields["sampling"].description or "")),
 )
 _Detector = create_model("Detector", __base__=DetectorTraining, __doc__=DetectorTraining.__doc__, model=_NETWORK)
 _Detectors = create_model(

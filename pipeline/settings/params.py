@@ -66,8 +66,8 @@ class TrainJoint(Section):
     """Its training run."""
     annotations: Annotations
     """Of C: what section 6.5 compares."""
-    sampling: dict[Letter, Positive]
-    """How often rows are drawn, by letter; 1 each is every row alike."""
+    sampling: dict[Name, Positive]
+    """How often rows are drawn, by letter or by source ({C: 2.0, mine: 3.0}; both multiply); 1 is every row alike."""
 
 
 class FineTune(Section):

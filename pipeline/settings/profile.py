@@ -65,7 +65,7 @@ def profile_text(name: str) -> str:
         raise ValueError(f"profile {name!r}: there is none of that name; allowed: {', '.join(known) or 'none yet'}")
     text = known[name].read_text()
     if name != BASE and not _is_complete(load_yaml(text, str(known[name]))):
-        text = _overlaid(known[BASE].read_text(), text)
+        text = overlaid(known[BASE].read_text(), text)
     parse_params(load_yaml(text, str(known[name])), str(known[name]))
     return text
 
@@ -102,7 +102,7 @@ def use_profile(name: str, path: Path = PARAMS_FILE, *, force: bool = False) -> 
     ValueError when `path` holds edits that stand neither in git's last commit nor in a profile; `force` drops them.
     """
     text = profile_text(name)
-    if not force and path.is_file() and not _kept_elsewhere(path):
+    if not force and path.is_file() and not kept_elsewhere(path):
         raise ValueError(
             f"{path}: has edits that are neither committed nor a saved profile, and switching would lose them. "
             f"Commit it (git commit {path}), save it (cp {path} {PROFILES}/my-profile.yaml), or add --force"
@@ -204,7 +204,8 @@ def _inline() -> CommentedMap:
     return made
 
 
-def _overlaid(base: str, text: str) -> str:
+def overlaid(base: str, text: str) -> str:
+    """A complete params text with what `text` says over it, values and comments, and the header of `text`."""
     document, own = _editor().load(base), _editor().load(text)
     _strip_gaps(document)
     _strip_gaps(own)
@@ -253,7 +254,8 @@ def _strip_gaps(node: Any) -> None:
         _strip_gaps(inner)
 
 
-def _kept_elsewhere(path: Path) -> bool:
+def kept_elsewhere(path: Path) -> bool:
+    """Whether what `path` says stands in a profile or in git's last commit too."""
     mine = load_yaml(read_text(path), str(path))
     return any(_same(mine, text) for text in _kept_texts(path))
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from pipeline.settings.section import Count, Name, Section, Share, Size, Whole, one_of
+from pipeline.settings.section import Count, Name, Names, Section, Share, Size, Whole, one_of
 
 _ROOT = Path(__file__).parents[2]
 
@@ -73,6 +73,8 @@ class Source(Section):
     """The folder that the file names are relative to."""
     keypoints: str
     """Its keypoint set: a name in pipeline/keypoint_sets (a path is meant from there: ../../my/set)."""
+    only: Annotated[str, Field(pattern=r"^splits/[^/]+\.txt$")] | None = None
+    """A list of image files in splits/, one a line: the part of the set that this source is; null: all of it."""
 
 
 class Data(Section):
@@ -80,10 +82,10 @@ class Data(Section):
 
     keypoints: str
     """What the models learn: a name in pipeline/keypoint_sets (a path is meant from there: ../../my/set)."""
-    labelled: Name
-    """C, the source that is labelled in these keypoints."""
-    validation: Name
-    """The source that validates a model while it trains."""
+    labelled: Names
+    """C: the source that is labelled in these keypoints, or several, [a, b]; others' keypoints are mapped by name."""
+    validation: Names
+    """The source that validates a model while it trains, or several."""
     sources: dict[Name, Source]
     """Every data set, by name."""
 
@@ -235,6 +237,8 @@ class Report(Section):
 
     title: str
     """Its heading."""
+    subject: Literal["people", "animals", "objects"] = "people"
+    """What the page calls those whose keypoints are found."""
     pictures: Count
     """Of predictions."""
     seed: Whole

@@ -6,15 +6,19 @@ import gc
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from pipeline.records.keypoints import load_keypoint_set
 from pipeline.settings import Source
+from pipeline.sources.chosen import chosen
 from pipeline.sources.records import Records
 
 
 def read_records(source: Source) -> Records:
     """Read a source in its own format. ValueError when its files are missing, or not what the format says, or empty."""
     records = _read(source)
+    if source.only is not None:
+        records = chosen(records, Path(source.only))
     if not records.images.ids and not len(records.quarantine):
         raise ValueError(f"{source.index}: lists no images")
     return records

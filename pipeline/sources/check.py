@@ -14,6 +14,7 @@ from pipeline.records.tables import TableInfo, read_table
 from pipeline.settings import Params, Source
 from pipeline.sources import read_records
 from pipeline.sources.assemble import assemble
+from pipeline.sources.chosen import image_list
 from pipeline.sources.detections import read_detections
 from pipeline.sources.image_files import FileCheck, Found
 from pipeline.sources.records import Records
@@ -177,14 +178,28 @@ def _unwatched(params: Params) -> list[Finding]:
 def _overlaps(params: Params) -> list[Finding]:
     """Foreign sets must share keypoints with the target, and nothing may be trained on that it is validated on."""
     found = []
-    target = load_keypoint_set(params.data.keypoints)
+    target, sources = load_keypoint_set(params.data.keypoints), params.data.sources
     for name in params.align_labels.sources:
         own = load_keypoint_set(params.data.sources[name].keypoints)
         shared = len(own.positions_in(target))
         level = "fine" if shared else "error"
         found.append(Finding(f"align_labels.sources.{name}", level, f"{shared} keypoints shared with {target.name}"))
-    labelled, validation = (params.data.sources[name] for name in (params.data.labelled, params.data.validation))
-    if labelled.index == validation.index:
+    for name in params.data.labelled + params.data.validation:
+        own = load_keypoint_set(sources[name].keypoints)
+        if not own.positions_in(target):
+            text = f"shares no keypoint with {target.name}, the set of data.keypoints"
+            found.append(Finding(f"data.sources.{name}", "error", text))
+    if any(_overlap(sources[a], sources[b]) for a in params.data.labelled for b in params.data.validation):
         text = "the same annotations as data.labelled: the models would be validated on what they train on"
         found.append(Finding("data.validation", "error", text))
     return found
+
+
+def _overlap(one: Source, other: Source) -> bool:
+    """Whether two sources are of the same file, and no lists of images keep them apart."""
+    if one.index != other.index:
+        return False
+    lists = [Path(source.only) for source in (one, other) if source.only is not None]
+    if len(lists) < 2 or not all(path.is_file() for path in lists):
+        return True
+    return bool(set(image_list(lists[0])) & set(image_list(lists[1])))

@@ -11,7 +11,9 @@ import pyarrow as pa
 
 from pipeline import layout
 from pipeline.progress import Progress
+from pipeline.records.alignment import read_in
 from pipeline.records.artefacts import provenance
+from pipeline.records.keypoints import KeypointSet, load_keypoint_set
 from pipeline.records.tables import concatenate, read_table, table_from, table_info, to_numpy, write_table
 from pipeline.settings import Params, parse_strategy
 
@@ -29,9 +31,7 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     for phase, letters in zip(("train", "fine_tune"), parse_strategy(item), strict=True):
         with progress.task(phase):
             paths = {letter: letter_files(params, letter, alone=letters == "A") for letter in letters}
-            tables = {letter: [trained_rows(path) for path in files] for letter, files in paths.items()}
-            if "C" in tables:
-                tables["C"] = [thinned(table, params.train_joint.annotations) for table in tables["C"]]
+            tables = {letter: _rows(params, letter, files) for letter, files in paths.items()}
             made_by = provenance({"letters": letters}, [path for files in paths.values() for path in files])
             write_table(
                 layout.training_set(item, phase), concatenate([t for ts in tables.values() for t in ts], made_by)
@@ -48,7 +48,7 @@ def letter_files(params: Params, letter: str, alone: bool = False) -> list[Path]
     network a new head (section 4.3, the common practice that Table 5 compares with).
     """
     if letter == "C":
-        return [layout.instances(params.data.labelled)]
+        return [layout.instances(source) for source in params.data.labelled]
     if letter == "A" and alone:
         return [layout.instances(source) for source in params.align_labels.sources]
     sources: dict[str, Sequence[str]] = {
@@ -59,9 +59,21 @@ def letter_files(params: Params, letter: str, alone: bool = False) -> list[Path]
     return [layout.letter(letter, source) for source in sources[letter]]
 
 
-def trained_rows(path: Path) -> pa.Table:
+def _rows(params: Params, letter: str, files: Sequence[Path]) -> list[pa.Table]:
+    if letter == "C":
+        return [thinned(table, params.train_joint.annotations) for table in labelled_rows(params)]
+    return [trained_rows(path) for path in files]
+
+
+def labelled_rows(params: Params) -> list[pa.Table]:
+    """C, a table for each labelled source, in the target's keypoints: others' are mapped by name."""
+    target = load_keypoint_set(params.data.keypoints)
+    return [trained_rows(path, target) for path in letter_files(params, "C")]
+
+
+def trained_rows(path: Path, target: KeypointSet | None = None) -> pa.Table:
     """The rows of a table that train a keypoint model: all but crowds and people without a supervised keypoint."""
-    table = read_table(path, "instances")
+    table = read_table(path, "instances") if target is None else read_in(path, target)
     rows = table.filter(pa.array(to_numpy(table, "supervised").any(1) & ~to_numpy(table, "iscrowd")))
     if table.num_rows and not rows.num_rows:
         raise ValueError(f"{path}: none of {table.num_rows} people has a labelled keypoint to train on")

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import layout
+from pipeline.detection.annotated import people_per_image
 from pipeline.detection.average_precision import box_figures
 from pipeline.detection.detect import DetectShard, read_shards
 from pipeline.detection.thresholds import counts_at, matched_threshold
@@ -77,8 +78,7 @@ def _detected(folder: Path, images: pa.Table, params: Params, progress: Progress
 def _figures(table: pa.Table, images: pa.Table, params: Params, item: str) -> dict[str, Any]:
     """How many people there are at which threshold, the threshold that matches C, and the AP where there are labels."""
     scores = to_numpy(table, "score")
-    labelled = params.data.labelled
-    per_image = people_per_image(labelled)
+    per_image = people_per_image(params.data.labelled)
     figures: dict[str, Any] = {
         "images": images.num_rows,
         "detections": table.num_rows,
@@ -93,10 +93,3 @@ def _figures(table: pa.Table, images: pa.Table, params: Params, item: str) -> di
         ids, found = images["image_id"].to_pylist(), table["image_id"].to_pylist()
         figures |= box_figures(ids, people, found, to_numpy(table, "bbox"), scores)
     return figures
-
-
-def people_per_image(source: str) -> float:
-    """Annotated people, crowds aside, per image of a source."""
-    crowds = to_numpy(read_table(layout.instances(source), "instances", ["iscrowd"]), "iscrowd")
-    images = read_table(layout.images(source), "images", ["image_id"]).num_rows
-    return float((~crowds).sum() / max(images, 1))

@@ -58,8 +58,8 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
 
 def _provenance(source: Source, settings: Ingest, found: list[Found]) -> dict[str, Any]:
     """What made the tables. A folder of images is known by the sizes of its files: a hash would read them all."""
-    configured = {"source": source.model_dump(), **settings.model_dump()}
+    configured = {"source": source.model_dump(exclude_defaults=True), **settings.model_dump()}
     if not Path(source.index).is_dir():
-        return provenance(configured, [source.index])
+        return provenance(configured, [source.index, *([source.only] if source.only else [])])
     sizes = json.dumps([file.size for file in found]).encode()
     return {"settings": configured, "inputs": {source.index: hashlib.md5(sizes).hexdigest()}}

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import layout
+from pipeline.detection.annotated import people_per_image
 from pipeline.detection.thresholds import matched_threshold
 from pipeline.learning.degenerate import check_members
 from pipeline.learning.ensemble import FusedPoses, FuseShard
@@ -78,10 +79,7 @@ def labelling(params: Params, item: str) -> tuple[FuseShard, dict[str, Any]]:
 def person_thresholds(params: Params, detections: pa.Table, item: str) -> dict[str, Any]:
     """Both thresholds and the one in use. The matched one leaves as many people an image as C has (section 4.2)."""
     settings = params.pseudo_label.person_threshold
-    labelled = params.data.labelled
-    people = int((~to_numpy(read_table(layout.instances(labelled), "instances", ["iscrowd"]), "iscrowd")).sum())
-    images = read_table(layout.images(labelled), "images", ["image_id"]).num_rows
-    per_image = people / max(images, 1)
+    per_image = people_per_image(params.data.labelled)
     unlabelled = read_table(layout.images(item), "images", ["image_id"]).num_rows
     scores = to_numpy(detections, "score")
     matched = matched_threshold(scores, unlabelled, per_image)

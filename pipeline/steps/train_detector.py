@@ -16,13 +16,13 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
         item=item,
         training=params.train_detector.models[item],
         compute=params.compute,
-        labelled=params.data.labelled,
-        validation=params.data.validation,
+        labelled=tuple(params.data.labelled),
+        validation=tuple(params.data.validation),
     )
     figures = run_job(job, progress)
     if figures and not figures.get("val_AP", 1.0) > 0:
         progress.say(
-            f"warning: detector {item} finds nobody on {job.validation} (AP {figures['val_AP']:.3g}): what is mined, "
-            "labelled and evaluated on its boxes will be empty"
+            f"warning: detector {item} finds nobody on {', '.join(job.validation)} (AP {figures['val_AP']:.3g}): "
+            "what is mined, labelled and evaluated on its boxes will be empty"
         )
     return figures

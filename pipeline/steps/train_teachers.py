@@ -14,11 +14,12 @@ from pipeline.learning.devices import pick_device
 from pipeline.learning.training.job import TrainingJob, run_job, validation_people
 from pipeline.learning.training.validation import validate
 from pipeline.progress import Progress
+from pipeline.records.alignment import joined
 from pipeline.records.artefacts import provenance, write_json, written
 from pipeline.records.keypoints import KeypointSet, load_keypoint_set
 from pipeline.records.tables import write_table
 from pipeline.settings import Decoding, Params, Teacher, Training
-from pipeline.steps.compose_sets import trained_rows
+from pipeline.steps.compose_sets import labelled_rows
 
 PADDING = 1.25  # of the person box, for checkpoints that do not say: Xiao 2018's and Sun 2019's
 _BATCH = 32
@@ -36,9 +37,8 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
 
 def train(params: Params, progress: Progress, name: str, teacher: Teacher, training: Training) -> dict[str, Any]:
     """Train a teacher on C."""
-    labelled = layout.instances(params.data.labelled)
     people = layout.STATE / "train_teachers" / f"{name}.parquet"
-    write_table(people, trained_rows(labelled))
+    write_table(people, joined(labelled_rows(params)))
     job = TrainingJob(
         stage="train_teachers",
         item=name,
@@ -46,7 +46,7 @@ def train(params: Params, progress: Progress, name: str, teacher: Teacher, train
         training=training,
         compute=params.compute,
         tables=(people,),
-        validation=layout.instances(params.data.validation),
+        validation=tuple(map(layout.instances, params.data.validation)),
         start=None,
         sampling=(),
         external=(),
@@ -69,7 +69,7 @@ def take(params: Params, progress: Progress, name: str, teacher: Teacher) -> dic
         figures: dict[str, Any] = {"epoch": 0}
         figures |= validate(
             network,
-            validation_people(layout.instances(params.data.validation), keypoints),
+            validation_people([*map(layout.instances, params.data.validation)], keypoints),
             padding=padding,
             batch_size=_BATCH,
             compute=params.compute,

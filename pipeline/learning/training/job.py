@@ -24,7 +24,7 @@ from pipeline.learning.training.engine import Trainer
 from pipeline.learning.training.state import RunState, fingerprint, train_once
 from pipeline.learning.training.validation import validate
 from pipeline.progress import Progress
-from pipeline.records.alignment import align
+from pipeline.records.alignment import joined, read_in
 from pipeline.records.artefacts import provenance, read_json, write_json, written
 from pipeline.records.keypoints import KeypointSet
 from pipeline.records.tables import concatenate, keypoint_set, labelled_people, read_table
@@ -44,9 +44,9 @@ class TrainingJob:
     training: Training
     compute: Compute
     tables: tuple[Path, ...]
-    validation: Path
+    validation: tuple[Path, ...]
     start: Path | None
-    sampling: tuple[tuple[str, float], ...]  # weights by letter, see `row_weights`; empty: every row alike
+    sampling: tuple[tuple[str, float], ...]  # weights by letter and source, see `row_weights`; empty: every row alike
     external: tuple[str, ...]  # the sources of A
     keep_auxiliary: bool  # fine-tuning goes on with it; inference never needs it
     output: Path
@@ -66,7 +66,7 @@ class TrainingJob:
     def inputs(self) -> dict[str, Path]:
         """The files that decide the result."""
         files = {f"table {i}": path for i, path in enumerate(self.tables)}
-        files["validation"] = self.validation
+        files |= {f"validation {i}" if i else "validation": path for i, path in enumerate(self.validation)}
         if self.start is not None:
             files["start"] = self.start
         if Path(self.model.weights).is_file():
@@ -124,16 +124,14 @@ def _crops(job: TrainingJob, table: pa.Table, network: PoseNetwork, progress: Pr
     )
 
 
-def validation_people(path: Path, keypoints: KeypointSet) -> pa.Table:
-    """The people that validate a model, in the model's keypoints."""
-    people = read_table(path, "instances")
-    if keypoint_set(people).names != keypoints.names:
-        people = align(people, keypoints, {})
+def validation_people(paths: Sequence[Path], keypoints: KeypointSet) -> pa.Table:
+    """The people of these tables that validate a model, in its keypoints. ValueError where nobody is labelled."""
+    people = joined(read_in(path, keypoints) for path in paths)
     labelled = labelled_people(people)
     if not labelled.num_rows:
         raise ValueError(
-            f"{path}: none of its {people.num_rows} people has a labelled keypoint of {keypoints.name}, and training "
-            "is validated on them: choose another data.validation"
+            f"{' and '.join(map(str, paths))}: none of {people.num_rows} people has a labelled keypoint of "
+            f"{keypoints.name}, and training is validated on them: choose another data.validation"
         )
     return labelled
 
@@ -149,14 +147,17 @@ def starting_network(job: TrainingJob, keypoints: KeypointSet) -> PoseNetwork:
 
 
 def row_weights(table: pa.Table, weights: dict[str, float], external: Sequence[str]) -> np.ndarray:
-    """[N] sampling weight of each row by its letter: H and U by their kind, A by its sources, C is the rest."""
+    """[N] sampling weight of each row: its letter's (H and U by their kind, A by its sources, C is the rest) times its
+    source's, 1 where there is none."""
     kinds = table["kind"].cast(pa.string()).to_pylist()
     sources = table["source"].cast(pa.string()).to_pylist()
     by_kind = {"hard_negative": "H", "pseudo": "U"}
     letters = (
         by_kind.get(kind, "A" if source in external else "C") for kind, source in zip(kinds, sources, strict=True)
     )
-    return np.asarray([weights.get(letter, 1.0) for letter in letters])
+    return np.asarray(
+        [weights.get(letter, 1.0) * weights.get(source, 1.0) for letter, source in zip(letters, sources, strict=True)]
+    )
 
 
 def _finish(

@@ -96,9 +96,15 @@ def _conditions(figures: Mapping[str, Any], *words: str) -> str:
     return ", ".join([*words, *(figures[name] for name in ("model", "postprocessing") if name in figures)])
 
 
+def _validation(run: Run) -> str:
+    """The source that a run is judged on: the first that its params name."""
+    names = run.param("data.validation")
+    return str(names[0] if isinstance(names, list) else names)
+
+
 def _evaluation(strategy: str, source: str | None = None, boxes: str = "detected") -> Callable[[Run], Any]:
     def read(run: Run) -> tuple[Figures, str]:
-        return _figures_of(run.metrics.get(f"evaluate/{strategy}", {}), source or run.param("data.validation"), boxes)
+        return _figures_of(run.metrics.get(f"evaluate/{strategy}", {}), source or _validation(run), boxes)
 
     return read
 
@@ -114,7 +120,7 @@ def _figures_of(sets: Mapping[str, Any], source: str, boxes: str) -> tuple[Figur
 
 def _view(strategy: str, view: tuple[str, ...], source: str | None = None) -> Callable[[Run], Any]:
     def read(run: Run) -> tuple[Figures, str]:
-        name = source or run.param("data.validation")
+        name = source or _validation(run)
         whole = run.metrics.get(f"evaluate/{strategy}", {}).get(name, {}).get("ground_truth")
         found: Any = whole
         for key in view:
@@ -269,7 +275,7 @@ def _test_dev(labels: Mapping[str, str], run: Run, first: str) -> Needs | None:
             ensembles = {key: value for key, value in other.metrics.items() if key.startswith("evaluate_ensemble/")}
             for key, sets in ensembles.items():
                 members = (other.param("evaluate_ensemble") or {}).get(key.split("/")[1], [])
-                figures, text = _figures_of(sets, other.param("data.validation"), "detected")
+                figures, text = _figures_of(sets, _validation(other), "detected")
                 if figures:
                     return figures, f"ensemble of {', '.join(members)}; {text}"
             return {}, ""

@@ -10,7 +10,14 @@ import torch
 from pycocotools import mask as coco_mask
 
 from pipeline import layout
-from pipeline.detection.annotated import AnnotatedImages, DetectorBatch, detector_batches, rasterised, read_annotated
+from pipeline.detection.annotated import (
+    AnnotatedImages,
+    DetectorBatch,
+    annotated,
+    detector_batches,
+    rasterised,
+    read_annotated,
+)
 from pipeline.records.tables import read_table, write_table
 
 
@@ -109,3 +116,14 @@ def test_an_outline_that_is_none_ends_in_a_line_or_encloses_nothing(segmentation
         problem = str(error)
     assert "\n" not in problem
     assert problem.startswith("a segmentation") or mask.shape == (8, 8)
+
+
+def test_several_sources_are_one_set(workspace: object) -> None:
+    one = read_annotated("train", masks=True)
+    two = annotated([one, one])
+    assert two.ids == one.ids * 2
+    for image in range(len(one)):
+        rows = [slice(*two.edges[[i, i + 1]]) for i in (image, image + len(one))]
+        assert np.array_equal(two.boxes[rows[0]], one.boxes[slice(*one.edges[[image, image + 1]])])
+        assert np.array_equal(two.boxes[rows[0]], two.boxes[rows[1]])
+    assert two.outlines == [*(one.outlines or []), *(one.outlines or [])]

@@ -25,7 +25,7 @@ LONGER = TRAINING.model_copy(update={"epochs": 10, "validate_every": 10})
 
 
 def job(training: DetectorTraining = TRAINING, compute: Compute = COMPUTE) -> DetectorJob:
-    return DetectorJob("person", training, compute, "train", "train")
+    return DetectorJob("person", training, compute, ("train",), ("train",))
 
 
 def weights() -> dict[str, torch.Tensor]:

@@ -243,7 +243,36 @@ def test_a_set_without_sigmas_or_mirror_pairs_is_named(tmp_path: Path) -> None:
     found = warned("data.keypoints", str(path))
     assert "has no sigmas, so there is no OKS and no AP" in found
     assert "left_wing, right_wing have sides, but the set names no flip_pairs" in found
+    text = "names: [beak, aile_gauche, aile_droite, left_wing, right_wing]\nflip_pairs: [[left_wing, right_wing]]\n"
+    path.write_text(text)
+    assert "aile_gauche, aile_droite have sides, but the set names no flip_pairs" in warned("data.keypoints", str(path))
     path.write_text(
         "names: [beak, left_wing, right_wing]\nflip_pairs: [[left_wing, right_wing]]\nsigmas: [0.1, 0.1, 0.1]\n"
     )
     assert "bird" not in warned("data.keypoints", str(path))
+
+
+def test_sources_may_be_a_list() -> None:
+    raw = copy.deepcopy(RAW)
+    raw["data"] |= {"labelled": ["train", "external"], "validation": "val"}
+    data = parse_params(raw, "params.yaml").data
+    assert (data.labelled, data.validation) == (["train", "external"], ["val"])
+    raw["train_joint"]["sampling"] = {"C": 2.0, "external": 0.5}
+    assert parse_params(raw, "params.yaml").train_joint.sampling == {"C": 2.0, "external": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("labelled", ["train", "gone"], "no source 'gone'"),
+        ("labelled", ["train", "train"], "more than once"),
+        ("labelled", [], "data.labelled"),
+        ("validation", 3, "data.validation"),
+    ],
+)
+def test_a_wrong_list_of_sources_is_refused(key: str, value: Any, said: str) -> None:
+    assert said in said_of(f"data.{key}", value)
+
+
+def test_a_weight_of_no_source_is_refused() -> None:
+    assert "train_joint.sampling.gone: neither a letter nor a source" in said_of("train_joint.sampling", {"gone": 2.0})

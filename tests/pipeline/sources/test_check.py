@@ -20,7 +20,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def params(sources: dict[str, Source], **changes: Any) -> Params:
     content = {
-        "data": SimpleNamespace(sources=sources, keypoints="coco", labelled="it", validation="val"),
+        "data": SimpleNamespace(sources=sources, keypoints="coco", labelled=["it"], validation=["val"]),
         "synthesize": {},
         "ingest": Ingest(check_images=False, max_bad_share=0.1),
         "align_labels": AlignLabels(sources=[], min_keypoints=1),
@@ -120,6 +120,6 @@ def test_a_keypoint_set_that_dvc_does_not_watch(tmp_path: Path):
     content["categories"][0]["keypoints"] = names
     source = write_coco(tmp_path / "it", content).model_copy(update={"keypoints": "own.yaml"})
     found = findings(params({"it": source, "val": write_coco(tmp_path / "val", coco_content())}))
-    assert not told(found, "error")
+    assert told(found, "error") == ["data.sources.it: shares no keypoint with coco, the set of data.keypoints"]
     (warning,) = told(found, "warning")
     assert warning.startswith("data.sources.it.keypoints: DVC does not watch own.yaml, an edit of it reruns nothing; ")

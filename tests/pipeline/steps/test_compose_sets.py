@@ -7,9 +7,11 @@ import pytest
 
 from pipeline import layout
 from pipeline.progress import Progress
+from pipeline.records.keypoints import load_keypoint_set
 from pipeline.records.tables import TableInfo, read_table, table_from, to_numpy, write_table
-from pipeline.settings import Params, load_params
+from pipeline.settings import Params, load_params, parse_params
 from pipeline.settings.profile import PROFILES
+from pipeline.settings.reading import load_yaml
 from pipeline.steps import compose_sets
 
 
@@ -92,3 +94,29 @@ def test_c_without_a_labelled_keypoint_is_refused(params: Params) -> None:
     write_table(layout.instances("train"), people("train", 4, "labelled", "coco", 0, 0))
     with pytest.raises(ValueError, match=r"data/tables/train/instances\.parquet: none of 4 people"):
         compose(params, "C-C")
+
+
+def several(params: Params) -> Params:
+    """Two labelled sources, one of them in AI Challenger's keypoints."""
+    data = params.data.model_copy(update={"labelled": ["train", "external"]})
+    return params.model_copy(update={"data": data})
+
+
+def test_labelled_sources_of_other_keypoints_join_by_name(params: Params) -> None:
+    compose_sets.run(several(params), Progress(), "C-C")
+    phi = read_table(layout.training_set("C-C", "train"), "instances")
+    assert phi["source"].cast("string").to_pylist() == ["train"] * 3 + ["external"] * 7
+    ours, theirs = load_keypoint_set("coco").names, load_keypoint_set("aic").names
+    shared = [name in theirs for name in ours]
+    assert sum(shared) == 12
+    assert to_numpy(phi, "supervised")[3:].tolist() == [shared] * 7
+
+
+def test_one_labelled_source_is_the_same_to_the_bit_in_a_list(params: Params) -> None:
+    contents = []
+    for labelled in ("train", ["train"]):
+        raw = load_yaml((PROFILES / "built-in.yaml").read_text(), "")
+        raw["data"]["labelled"] = labelled
+        compose_sets.run(parse_params(raw, "params.yaml"), Progress(), "CH-C")
+        contents.append(layout.training_set("CH-C", "train").read_bytes())
+    assert contents[0] == contents[1]

@@ -31,7 +31,7 @@ def params(source: str, shard_images: int = 4, score_threshold: float = 0.0) -> 
         SimpleNamespace(
             compute=COMPUTE,
             spread=Spread(runner="threads", workers=1, address=None, shard_images=shard_images),
-            data=SimpleNamespace(keypoints="coco", labelled="train"),
+            data=SimpleNamespace(keypoints="coco", labelled=["train"]),
             detect_people=DetectPeople(sources={"train": source}, score_threshold=score_threshold, nms_threshold=0.5),
             mine_hard_negatives=MineHardNegatives(
                 sources=["train"], score_threshold=0.5, report_thresholds=[0.5, 0.7, 0.9]

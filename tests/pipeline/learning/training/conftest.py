@@ -113,7 +113,7 @@ def job(training: Training = TRAINING, compute: Compute = COMPUTE, output: str =
         training=training,
         compute=compute,
         tables=(people,),
-        validation=people,
+        validation=(people,),
         start=None,
         sampling=(),
         external=(),

@@ -268,6 +268,8 @@ def test_letters_are_weighed_by_kind_and_source() -> None:
     table = pa.table({name: pa.array(values).dictionary_encode() for name, values in columns.items()})
     found = row_weights(table, {"A": 0.5, "C": 2.0, "H": 0.25}, ["aic"])
     assert found.tolist() == [2.0, 0.5, 0.25, 1.0]  # U is not named: as every row
+    found = row_weights(table, {"C": 2.0, "coco": 3.0}, ["aic"])
+    assert found.tolist() == [6.0, 1.0, 3.0, 1.0]
 
 
 def test_accumulating_two_batches_is_one_of_twice_the_size(workspace: Path) -> None:

@@ -1,0 +1,1 @@
+"""From the files that somebody has to params that run: `ccm init`."""
