@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flows.commands import comparing, doctor, init, measuring, models, running, settings
+from flows.commands import annotate, comparing, doctor, init, measuring, models, running, settings
 from flows.commands.parsing import Arguments, Help, examples
 from flows.errors import DvcFailed
 from flows.memory import keep_freed_memory
 
-GROUPS = (init, running, settings, comparing, measuring, doctor, models)
+GROUPS = (init, running, settings, annotate, comparing, measuring, doctor, models)
 ANYWHERE = ("complexity", "bench", "export", "show")  # they ask for no project
 _EXAMPLES = """
 ccm run                          # bring everything up to date, seen in the Prefect UI

@@ -60,6 +60,7 @@ def _references(params: Params) -> dict[str, list[str]]:
         "align_labels.sources": params.align_labels.sources,
         "data.labelled": params.data.labelled,
         "data.validation": params.data.validation,
+        "data.corrected": params.data.corrected,
         "detect_people.sources": list(params.detect_people.sources),
         "mine_hard_negatives.sources": params.mine_hard_negatives.sources,
         "pseudo_label.sources": params.pseudo_label.sources,

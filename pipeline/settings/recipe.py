@@ -56,7 +56,9 @@ def needed(params: Params) -> dict[str, set[str]]:
     if params.ablate_postprocessing.boxes == "detected":
         detected.add(params.ablate_postprocessing.set)
     origins = {origin for name, origin in params.detect_people.sources.items() if name in detected}
-    sources = {*params.data.labelled, *params.data.validation, params.ablate_postprocessing.set, *params.evaluate.sets}
+    data = params.data
+    sources = {*data.labelled, *data.corrected, *data.validation}
+    sources |= {params.ablate_postprocessing.set, *params.evaluate.sets}
     sources |= set().union(detected, *by_letter.values())
     members = {member for ensemble in params.evaluate_ensemble.values() for member in ensemble}
     teachers = set(params.train_teachers.models)

@@ -86,6 +86,8 @@ class Data(Section):
     """C: the source that is labelled in these keypoints, or several, [a, b]; others' keypoints are mapped by name."""
     validation: Names
     """The source that validates a model while it trains, or several."""
+    corrected: list[Name] = Field(default_factory=list)
+    """Sources that `ccm annotate merge` has made: part of C for keypoints, in place of those people in U."""
     sources: dict[Name, Source]
     """Every data set, by name."""
 

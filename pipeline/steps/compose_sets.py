@@ -48,7 +48,7 @@ def letter_files(params: Params, letter: str, alone: bool = False) -> list[Path]
     network a new head (section 4.3, the common practice that Table 5 compares with).
     """
     if letter == "C":
-        return [layout.instances(source) for source in params.data.labelled]
+        return [layout.instances(source) for source in (*params.data.labelled, *params.data.corrected)]
     if letter == "A" and alone:
         return [layout.instances(source) for source in params.align_labels.sources]
     sources: dict[str, Sequence[str]] = {

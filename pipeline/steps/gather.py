@@ -17,8 +17,9 @@ TABLES = {"images": layout.images, "instances": layout.instances, "masks": layou
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
-    """Note the tables of `data.labelled` or `data.validation`, as `item` says."""
-    names = {"labelled": params.data.labelled, "validation": params.data.validation}[item or ""]
+    """Note the tables of `data.labelled`, `data.validation` or `data.corrected`, as `item` says."""
+    data = params.data
+    names = {"labelled": data.labelled, "validation": data.validation, "corrected": data.corrected}[item or ""]
     for table, where in TABLES.items():
         write_json(layout.gathered(item or "", table), {str(where(name)): file_hash(where(name)) for name in names})
     return {"sources": ", ".join(names)}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pycocotools import mask
 
 from pipeline import layout
 from pipeline.detection.annotated import people_per_image
@@ -21,7 +23,8 @@ from pipeline.settings import Params
 
 PAPER_THRESHOLD = 0.9924
 BINS = 50  # of the score histogram
-LISTED = 50  # people in the list of what to annotate next
+LISTED = 500  # people in the list of what to annotate next
+CORRECTED = 0.5  # overlap (IoU) with a person who was labelled by hand, from which a detection is that person
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
@@ -64,6 +67,10 @@ def labelling(params: Params, item: str) -> tuple[FuseShard, dict[str, Any]]:
     detections = read_table(layout.detections(item), "detections")
     figures = person_thresholds(params, detections, item)
     chosen = to_numpy(detections, "score") >= figures["person_threshold"]
+    if params.data.corrected:
+        by_hand = labelled_by_hand(params, detections)
+        figures["people_labelled_by_hand"] = int((chosen & by_hand).sum())
+        chosen &= ~by_hand
     label = FuseShard(
         f"pseudo_label/{item}",
         detections.filter(pa.array(chosen)).combine_chunks(),
@@ -74,6 +81,28 @@ def labelling(params: Params, item: str) -> tuple[FuseShard, dict[str, Any]]:
         params.compute,
     )
     return label, figures
+
+
+def labelled_by_hand(params: Params, detections: pa.Table) -> np.ndarray:
+    """[N] detections that are people of `data.corrected`: they are in C, or were found to be nobody."""
+    by_hand: dict[str, list[np.ndarray]] = {}
+    for name in params.data.corrected:
+        table = read_table(layout.instances(name), "instances", ["source", "file_name", "bbox"])
+        for path, box in zip(_paths(table), to_numpy(table, "bbox").astype(np.float64), strict=True):
+            by_hand.setdefault(path, []).append(box)
+    found = np.zeros(detections.num_rows, bool)
+    for row, (path, box) in enumerate(zip(_paths(detections), to_numpy(detections, "bbox"), strict=True)):
+        if path in by_hand:
+            others = np.stack(by_hand[path])
+            overlap = mask.iou(box[None].astype(np.float64), others, np.zeros(len(others), np.uint8))
+            found[row] = overlap.max() >= CORRECTED
+    return found
+
+
+def _paths(table: pa.Table) -> list[str]:
+    roots = table_info(table).image_roots
+    names = zip(table["source"].to_pylist(), table["file_name"].to_pylist(), strict=True)
+    return [str(Path(roots[source]) / name) for source, name in names]
 
 
 def person_thresholds(params: Params, detections: pa.Table, item: str) -> dict[str, Any]:
@@ -129,7 +158,7 @@ def label_figures(params: Params, table: pa.Table, poses: FusedPoses, people: pa
     box = to_numpy(people, "bbox")
     relative = poses.spread / np.sqrt(box[:, 2] * box[:, 3])[:, None] if len(box) else poses.spread
     worst = np.argsort(-relative.mean(1), kind="stable")[:LISTED]
-    file_names = people["file_name"].to_pylist()
+    file_names, persons = people["file_name"].to_pylist(), people["detection_id"].to_pylist()
     counts, _ = np.histogram(poses.scores, bins=BINS, range=(0, 1))
     supervised = to_numpy(table, "supervised")
     return {
@@ -152,6 +181,7 @@ def label_figures(params: Params, table: pa.Table, poses: FusedPoses, people: pa
         ),
         "annotate_next": [
             {
+                "person": persons[i],
                 "file_name": file_names[i],
                 "bbox": np.round(box[i].astype(float), 2).tolist(),
                 "disagreement": round(float(relative[i].mean()), 6),

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline import layout
 from pipeline.learning.ensemble import FusedPoses, FuseShard
 from pipeline.records.keypoints import load_keypoint_set
-from pipeline.records.tables import TableInfo, table_from, to_numpy
+from pipeline.records.tables import TableInfo, table_from, to_numpy, write_table
 from pipeline.settings import Params, load_params
 from pipeline.settings.profile import PROFILES
 from pipeline.steps import pseudo_label
-from pipeline.steps.pseudo_label import label_figures, pseudo_labels
+from pipeline.steps.pseudo_label import label_figures, labelled_by_hand, pseudo_labels
 
 SCORES = np.array([[0.95] * 6 + [0.1] * 11, [0.95] * 3 + [0.899] * 14, [0.9] * 17])
 
@@ -76,3 +79,21 @@ def test_what_to_annotate_next_is_where_teachers_disagree(params: Params) -> Non
     assert first["disagreement"] == pytest.approx(40 / np.sqrt(20 * 80) / 17, rel=1e-4)
     assert max(figures["disagreement_by_keypoint"], key=figures["disagreement_by_keypoint"].get) == "left_wrist"
     assert sum(figures["score_histogram"]) == 3 * 17
+
+
+def test_people_labelled_by_hand_are_left_out(params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """IoU of 20 x 80 with the same moved by x: (20 - x) / (20 + x). By 6 it is 0.54, by 8 it is 0.43; crowds count."""
+    monkeypatch.chdir(tmp_path)
+    boxes = np.float32([[6, 0, 20, 80], [8, 0, 20, 80], [0, 0, 20, 80]])
+    columns = {
+        "instance_id": ["c:1", "c:2", "c:3"], "image_id": ["c:a", "c:b", "c:c"], "source": ["c"] * 3,
+        "file_name": ["a.jpg", "b.jpg", "c.jpg"], "kind": ["labelled"] * 3, "width": [100] * 3, "height": [100] * 3,
+        "bbox": boxes, "area": [1600.0] * 3, "iscrowd": [False, False, True], "keypoints": np.zeros((3, 51)),
+        "supervised": np.ones((3, 17), bool),
+    }  # fmt: skip
+    for name, root in (("c", "images"), ("elsewhere", "others")):  # the same names in another folder are other pictures
+        write_table(layout.instances(name), table_from("instances", columns, TableInfo("coco", {"c": root})))
+    corrected = params.model_copy(update={"data": params.data.model_copy(update={"corrected": ["c"]})})
+    assert labelled_by_hand(corrected, detections(["a", "b", "c", "d"])).tolist() == [True, False, True, False]
+    other = params.model_copy(update={"data": params.data.model_copy(update={"corrected": ["elsewhere"]})})
+    assert not labelled_by_hand(other, detections(["a", "b", "c", "d"])).any()
