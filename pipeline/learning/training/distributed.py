@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -92,7 +95,11 @@ def all_agree(value: bool) -> bool:
 
 
 def launch(function: Callable[..., Any], arguments: tuple[Any, ...], processes: int) -> None:
-    """Run a picklable function in `processes` new processes that form one group, through torchrun's launcher."""
+    """Run a picklable function in `processes` new processes that form one group, through torchrun's launcher.
+
+    A ValueError of one of them is raised here as it was there; the launcher itself would end in a traceback of many.
+    """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     config = LaunchConfig(
@@ -105,4 +112,21 @@ def launch(function: Callable[..., Any], arguments: tuple[Any, ...], processes: 
         max_restarts=0,
         start_method="spawn",
     )
-    elastic_launch(config, function)(*arguments)
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            elastic_launch(config, _reporting)(function, arguments, folder)
+        except ChildFailedError:
+            refusals = sorted(Path(folder).iterdir())
+            if not refusals:
+                raise
+            raise ValueError(refusals[0].read_text()) from None
+
+
+def _reporting(function: Callable[..., Any], arguments: tuple[Any, ...], folder: str) -> None:
+    """What a process of the group does; what it refuses goes into a file, named by its number."""
+    try:
+        function(*arguments)
+    except ValueError as error:
+        Path(folder, f"{rank():06}").write_text(str(error))
+        raise SystemExit(2) from None

@@ -346,3 +346,13 @@ def test_a_validation_set_without_keypoints_stops_before_training(workspace: Pat
     write_table("nobody.parquet", table_from("instances", nobody, table_info(table)))
     with pytest.raises(ValueError, match=r"^nobody\.parquet: none of its 24 people has a labelled keypoint of coco"):
         run_job(replace(job(), validation=Path("nobody.parquet")), Progress())
+
+
+@pytest.mark.slow
+def test_what_one_of_two_processes_refuses_is_said_as_one_does(workspace: Path) -> None:
+    """The launcher's own report is a traceback of each process."""
+    reckless = TRAINING.model_copy(
+        update={"optimizer": TRAINING.optimizer.model_copy(update={"learning_rate": 1e9, "warmup_steps": 0})}
+    )
+    with pytest.raises(ValueError, match=r"^the loss (is no number|has grown)"):
+        run_job(job(reckless, COMPUTE.model_copy(update={"processes": 2})), Progress())
