@@ -344,8 +344,8 @@ def test_a_validation_set_without_keypoints_stops_before_training(workspace: Pat
     nobody = {name: table[name] for name in table.column_names}
     nobody["keypoints"] = np.zeros((table.num_rows, 51), np.float32)
     write_table("nobody.parquet", table_from("instances", nobody, table_info(table)))
-    with pytest.raises(ValueError, match=r"^nobody\.parquet: none of its 24 people has a labelled keypoint of coco"):
-        run_job(replace(job(), validation=Path("nobody.parquet")), Progress())
+    with pytest.raises(ValueError, match=r"^nobody\.parquet: none of 24 people has a labelled keypoint of coco"):
+        run_job(replace(job(), validation=(Path("nobody.parquet"),)), Progress())
 
 
 @pytest.mark.slow
