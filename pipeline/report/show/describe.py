@@ -197,9 +197,6 @@ def _weights(path: Path) -> Iterator[str]:
     count = sum(tensor.numel() for tensor in tensors.values())
     kinds = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()})
     yield f"{path}: {len(tensors):,} tensors, {count:,} numbers ({', '.join(kinds)}), {size}"
-    bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
-    if bad:
-        yield f"  not finite: {', '.join(bad[:4])}{f' and {len(bad) - 4} more' if len(bad) > 4 else ''}"
 
 
 def _onnx(path: Path) -> Iterator[str]:

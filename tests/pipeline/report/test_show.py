@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from model import checkpoints
@@ -98,10 +97,6 @@ def test_a_model_in_words(tmp_path: Path) -> None:
     assert f"{count:,} numbers" in text
     assert "a pose of grey walls" in text
     assert "mobilenetv3_small_050" in text
-    with torch.no_grad():
-        next(network.parameters()).fill_(float("nan"))
-    checkpoints.save(network, tmp_path / "nan", {"keypoint_names": list(COCO.names), "trained_on": "x"})
-    assert f"not finite: {next(iter(network.state_dict()))}" in said(tmp_path / "nan")
 
 
 @pytest.mark.parametrize(("name", "content"), [
