@@ -17,19 +17,21 @@ TRAINING_ROWS = 700_000  # A + C + H + U
 _BATCH = 8192
 
 
-def write_annotations(path: Path, seed: int = 0) -> None:
+def write_annotations(
+    path: Path, seed: int = 0, images: int = IMAGES, people: int = PEOPLE, labelled: int = WITH_KEYPOINTS
+) -> None:
     """Write an annotation file with COCO train2017's numbers of images and people: about 217 MB, random content."""
     random = np.random.default_rng(seed)
     names = list(load_keypoint_set("coco").names)
     category = {"supercategory": "person", "id": 1, "name": "person", "keypoints": names, "skeleton": []}
     with path.open("wb") as file:
         file.write(b'{"info": {"description": "COCO-sized benchmark"}, "licenses": [], "images": [')
-        for start in range(0, IMAGES, _BATCH):
-            records = [_image(number) for number in range(start, min(start + _BATCH, IMAGES))]
+        for start in range(0, images, _BATCH):
+            records = [_image(number) for number in range(start, min(start + _BATCH, images))]
             file.write((b", " if start else b"") + orjson.dumps(records)[1:-1])
         file.write(b'], "annotations": [')
-        for start in range(0, PEOPLE, _BATCH):
-            records = _people(random, start, min(start + _BATCH, PEOPLE))
+        for start in range(0, people, _BATCH):
+            records = _people(random, start, min(start + _BATCH, people), images, labelled)
             file.write((b", " if start else b"") + orjson.dumps(records)[1:-1])
         file.write(b'], "categories": ' + orjson.dumps([category]) + b"}")
 
@@ -48,15 +50,15 @@ def _image(number: int) -> dict[str, Any]:
     }
 
 
-def _people(random: np.random.Generator, start: int, end: int) -> list[dict[str, Any]]:
+def _people(random: np.random.Generator, start: int, end: int, images: int, labelled: int) -> list[dict[str, Any]]:
     count = end - start
     corner, side = random.uniform(0, 300, (count, 2)).round(2), random.uniform(10, 180, (count, 2)).round(2)
     outline = random.uniform(0, 1, (count, 30, 2)) * side[:, None] + corner[:, None]
     points = np.rint(random.uniform(0, 1, (count, 17, 2)) * side[:, None] + corner[:, None]).astype(int)
     visibility = random.integers(0, 3, (count, 17))
-    visibility[np.arange(start, end) >= WITH_KEYPOINTS] = 0
+    visibility[np.arange(start, end) >= labelled] = 0
     triples = np.where(visibility[:, :, None] > 0, np.concatenate([points, visibility[:, :, None]], 2), 0)
-    images = random.integers(0, IMAGES, count)
+    image = random.integers(0, images, count)
     return [
         {
             "segmentation": [outline[i].reshape(-1).round(2).tolist()],
@@ -64,7 +66,7 @@ def _people(random: np.random.Generator, start: int, end: int) -> list[dict[str,
             "area": round(float(side[i].prod()) / 2, 4),
             "iscrowd": 0,
             "keypoints": triples[i].reshape(-1).tolist(),
-            "image_id": int(images[i]),
+            "image_id": int(image[i]),
             "bbox": [*corner[i].tolist(), *side[i].tolist()],
             "category_id": 1,
             "id": start + i,

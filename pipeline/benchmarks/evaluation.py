@@ -1,9 +1,10 @@
-"""Seconds of COCO's ten stats on a set of val2017's size, beside pycocotools on the same annotations.
+"""Seconds of COCO's ten stats on a set of val2017's size, beside pycocotools, and hotcoco where it is installed.
 
     python -m pipeline.benchmarks.evaluation [--json]
 
 5,000 images, 11,004 annotated people of all sizes (42 % without keypoints, 1 % crowds) and 25,000 poses: noisy copies,
-several of some people, and false ones. Loading is not timed. The ten stats must be equal to the last digit.
+several of some people, and false ones. Loading is not timed. The ten stats must be equal to the last digit. Also the
+CPU seconds of the partial views (21, each with an interval from 1,000 resamples), with detected boxes, the slower kind.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from pycocotools.cocoeval import COCOeval
 
 from pipeline.benchmarks.parsing import bench_parser
 from pipeline.evaluation.average_precision import ten_stats
+from pipeline.evaluation.measures import partial_views
 from pipeline.evaluation.people import Poses, Truth
 from pipeline.records.keypoints import load_keypoint_set
 
 IMAGES, PEOPLE, POSES = 5000, 11_004, 25_000
 REPEATS = 7
+RESAMPLES = 1000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,9 +52,10 @@ def run() -> dict[str, Any]:
     truth = _truth(np.random.default_rng(0))
     poses = _poses(np.random.default_rng(1), truth)
     reference, found = _as_coco(truth, poses)
-    ten_stats(truth, poses)  # compiles
+    partial_views(truth, poses, None, 1)  # compiles
     seconds, cpu, own = _timed(lambda: list(ten_stats(truth, poses).values()), REPEATS)
     seconds_there, cpu_there, theirs = _timed(lambda: _pycocotools(reference, found), 1)
+    _, cpu_views, _ = _timed(lambda: partial_views(truth, poses, None, RESAMPLES), 1)
     return {
         "images": IMAGES,
         "people": PEOPLE,
@@ -63,14 +67,43 @@ def run() -> dict[str, Any]:
         "CPU seconds, median": round(statistics.median(cpu), 4),
         "elapsed seconds, pycocotools": round(seconds_there[0], 4),
         "CPU seconds, pycocotools": round(cpu_there[0], 4),
+        **_hotcoco_figures(reference, found, theirs),
+        "CPU seconds, partial views": round(cpu_views[0], 2),
         "load average": round(os.getloadavg()[0], 2),
         "cores": os.cpu_count(),
     }
 
 
-def _timed(work: Callable[[], list[float]], repeats: int) -> tuple[list[float], list[float], list[float]]:
+def _hotcoco_figures(reference: COCO, found: COCO, stats: list[float]) -> dict[str, Any]:
+    """The same of hotcoco, and how far its stats are from pycocotools'; empty where it is not installed."""
+    try:
+        import hotcoco
+    except ImportError:
+        return {}
+    there = hotcoco.COCO(reference.dataset)
+    results = there.load_res([{**pose, "category_id": 1} for pose in found.dataset["annotations"]])
+
+    def work() -> list[float]:
+        evaluation = hotcoco.COCOeval(there, results, "keypoints")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summary_lines()  # computes the stats; `summarize` prints them
+        return [float(value) for value in evaluation.stats]
+
+    work()
+    seconds, cpu, theirs = _timed(work, REPEATS)
+    return {
+        "elapsed seconds, hotcoco, median": round(statistics.median(seconds), 4),
+        "CPU seconds, hotcoco, median": round(statistics.median(cpu), 4),
+        "largest difference of a stat, hotcoco": max(abs(a - b) for a, b in zip(theirs, stats, strict=True)),
+    }
+
+
+def _timed(work: Callable[[], Any], repeats: int) -> tuple[list[float], list[float], Any]:
     """Elapsed and CPU seconds of each run, and what the last one gave."""
-    elapsed, cpu, result = [], [], []
+    elapsed: list[float] = []
+    cpu: list[float] = []
+    result = None
     for _ in range(repeats):
         started, started_cpu = time.perf_counter(), time.process_time()
         result = work()

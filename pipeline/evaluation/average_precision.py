@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
+from pipeline.evaluation.cores import over_cores
 from pipeline.evaluation.matching import Matches, match_boxes, match_poses
 from pipeline.evaluation.people import Poses, Truth
 
@@ -35,33 +37,54 @@ def box_ap(truth: Truth, image: np.ndarray, boxes: np.ndarray, scores: np.ndarra
 
 def precision_recall(matches: Matches) -> tuple[np.ndarray, np.ndarray]:
     """Interpolated precision at 101 recalls [A, T, 101], largest recall [A, T]; -1 where nobody is to be found."""
-    areas, thresholds = matches.person.shape[:2]
-    precision = -np.ones((areas, thresholds, len(RECALLS)))
-    recall = -np.ones((areas, thresholds))
-    order = np.argsort(-matches.score, kind="mergesort")
-    for a in range(areas):
-        people = int(np.count_nonzero(matches.counts[a]))
-        if people == 0:
+    areas, thresholds, poses = matches.person.shape
+    curves = areas * thresholds
+    precision = -np.ones((curves, len(RECALLS)))
+    recall = -np.ones(curves)
+    person, skipped = matches.person.reshape(curves, poses), matches.skipped.reshape(curves, poses)
+    people = np.repeat(np.count_nonzero(matches.counts, axis=1), thresholds)
+    order = np.argsort(-matches.score, kind="stable")
+
+    def part(first: int, last: int) -> None:
+        span = slice(first, last)
+        _curves(person[span], skipped[span], order, people[span], RECALLS, precision[span], recall[span])
+
+    over_cores(part, curves)
+    return precision.reshape(areas, thresholds, -1), recall.reshape(areas, thresholds)
+
+
+@njit(cache=True, nogil=True)
+def _curves(person, skipped, order, people, recalls, precision, recall):  # type: ignore[no-untyped-def]
+    """Fill the precision [C, 101] and recall [C] of some curves, of those with anybody to be found.
+
+    Precision is best and recall changes where a pose is right, so that these places alone are looked at.
+    """
+    epsilon = np.spacing(1.0)
+    at_hit = np.empty(len(order))
+    for c in range(len(person)):
+        if people[c] == 0:
             continue
-        right = ((matches.person[a] >= 0) & ~matches.skipped[a])[:, order]
-        wrong = ((matches.person[a] < 0) & ~matches.skipped[a])[:, order]
-        hits, misses = np.cumsum(right, 1, dtype=float), np.cumsum(wrong, 1, dtype=float)
-        for t in range(thresholds):
-            precision[a, t], recall[a, t] = _curve(hits[t], misses[t], people)
-    return precision, recall
-
-
-def _curve(hits: np.ndarray, misses: np.ndarray, people: int) -> tuple[np.ndarray, float]:
-    sampled = np.zeros(len(RECALLS))
-    if not len(hits):
-        return sampled, 0.0
-    recall = hits / people
-    precision = hits / (misses + hits + np.spacing(1))
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    places = np.searchsorted(recall, RECALLS, side="left")
-    reached = places < len(recall)
-    sampled[reached] = envelope[places[reached]]
-    return sampled, float(recall[-1])
+        hits, misses = 0, 0
+        for d in order:
+            if skipped[c, d]:
+                continue
+            if person[c, d] < 0:
+                misses += 1
+            else:
+                hits += 1
+                at_hit[hits - 1] = hits / (float(misses + hits) + epsilon)
+        # From the last right pose backwards: the best precision at this recall or a higher one.
+        best, place = 0.0, len(recalls) - 1
+        for hit in range(hits, 0, -1):
+            while place >= 0 and recalls[place] > hit / people[c]:
+                precision[c, place] = 0.0
+                place -= 1
+            best = max(best, at_hit[hit - 1])
+            while place >= 0 and (hit == 1 or recalls[place] > (hit - 1) / people[c]):
+                precision[c, place] = best
+                place -= 1
+        precision[c, : place + 1] = 0.0
+        recall[c] = hits / people[c]
 
 
 def _mean(values: np.ndarray) -> float:

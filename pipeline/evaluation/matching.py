@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from pipeline.evaluation.cores import over_cores
 from pipeline.evaluation.people import Poses, Truth
 from pipeline.evaluation.similarity import Pairs, box_iou, offsets, oks_of_pairs, pairs_within_images
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # Eq 26
 POSES_PER_IMAGE = 20
 BOXES_PER_IMAGE = 100
+_LEAST_IMAGES = 128  # a thread's share
 AREAS = {"all": (0.0, 1e5**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e5**2)}
 
 
@@ -50,10 +52,9 @@ def match_poses(truth: Truth, poses: Poses, thresholds: np.ndarray = THRESHOLDS)
     order = best_of_each_image(poses.image, poses.scores, POSES_PER_IMAGE)
     best = poses.select(order)
     pairs = pairs_within_images(best.image, truth.image, len(truth.images))
-    span = best.points.max(1) - best.points.min(1)
     return _match(
         truth.images,
-        (order, best.image, best.scores, span[:, 0] * span[:, 1]),
+        (order, best.image, best.scores, _extent(best.points)),
         (truth.image, truth.area, truth.ignored, truth.crowd),
         pairs,
         oks_of_pairs(truth, best, pairs),
@@ -87,6 +88,20 @@ def best_of_each_image(image: np.ndarray, scores: np.ndarray, limit: int) -> np.
     return order[np.arange(len(order)) - first < limit]
 
 
+@njit(cache=True, nogil=True)
+def _extent(points):  # type: ignore[no-untyped-def]
+    """[D] area of the box around each pose's points [D, K, 2]; numpy's reductions of so short an axis take longer."""
+    area = np.empty(len(points))
+    for d in range(len(points)):
+        left, right = points[d, 0, 0], points[d, 0, 0]
+        top, bottom = points[d, 0, 1], points[d, 0, 1]
+        for k in range(1, points.shape[1]):
+            left, right = min(left, points[d, k, 0]), max(right, points[d, k, 0])
+            top, bottom = min(top, points[d, k, 1]), max(bottom, points[d, k, 1])
+        area[d] = (right - left) * (bottom - top)
+    return area
+
+
 def _match(
     images: tuple[str, ...],
     found: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
@@ -99,46 +114,61 @@ def _match(
     pose, pose_image, score, pose_area = found
     person_image, person_area, ignored, crowd = people
     count = len(images)
-    person = np.full((len(areas), len(thresholds), len(pose)), -1, np.int64)
-    skipped = np.zeros(person.shape, bool)
-    counts = np.zeros((len(areas), len(person_image)), bool)
-    for a, (low, high) in enumerate(areas.values()):
-        outside = ignored | (person_area < low) | (person_area > high)
-        _greedy(
-            offsets(pose_image, count),
-            offsets(person_image, count),
-            pairs.start,
-            similarity,
-            outside,
-            crowd,
-            np.minimum(thresholds, 1 - 1e-10),
-            person[a],
-        )
-        beyond = (pose_area < low) | (pose_area > high)
-        matched = person[a] >= 0
-        skipped[a] = np.where(matched, np.append(outside, False)[person[a]], beyond[None])
-        counts[a] = ~outside
-    return Matches(count, thresholds, tuple(areas), pose, pose_image, score, person_image, counts, person, skipped)
+    low, high = np.array(list(areas.values()), np.float64).T[:, :, None]
+    outside = ignored | (person_area < low) | (person_area > high)
+    beyond = (pose_area < low) | (pose_area > high)
+    person = np.empty((len(areas), len(thresholds), len(pose)), np.int64)
+    skipped = np.empty(person.shape, bool)
+    first_pose, first_person = offsets(pose_image, count), offsets(person_image, count)
+    limits = np.minimum(thresholds, 1 - 1e-10)
+
+    def part(first: int, last: int) -> None:
+        bounds = first_pose[first : last + 1], first_person[first : last + 1], pairs.start[first:last]
+        _greedy(*bounds, similarity, outside, beyond, crowd, limits, person, skipped)
+
+    over_cores(part, count, least=_LEAST_IMAGES)
+    return Matches(count, thresholds, tuple(areas), pose, pose_image, score, person_image, ~outside, person, skipped)
 
 
-@njit(cache=True)
-def _greedy(poses, people, start, similarity, ignored, crowd, thresholds, person):  # type: ignore[no-untyped-def]
-    """Fill `person` [T, D], given as -1: the most similar free person, one to be found before an ignored one."""
-    taken = np.zeros(len(ignored), np.bool_)
-    for t in range(len(thresholds)):
-        taken[:] = False
-        for image in range(len(poses) - 1):
-            width = people[image + 1] - people[image]
-            for d in range(poses[image], poses[image + 1]):
-                row = start[image] + (d - poses[image]) * width - people[image]
-                for wanted in (False, True):
-                    best, found = thresholds[t], -1
-                    for g in range(people[image], people[image + 1]):
-                        if ignored[g] != wanted or (taken[g] and not crowd[g]):
-                            continue
-                        if similarity[row + g] >= best:
-                            best, found = similarity[row + g], g
-                    if found >= 0:
-                        person[t, d] = found
-                        taken[found] = True
-                        break
+@njit(cache=True, nogil=True)
+def _greedy(poses, people, start, similarity, outside, beyond, crowd, thresholds, person, skipped):  # type: ignore[no-untyped-def]
+    """Fill `person` and `skipped` [A, T, D] of some images: the most similar free person, one to be found first.
+
+    `poses`, `people` [I + 1] and `start` [I] are where each image's poses, people and pairs begin; `outside` [A, G]
+    and `beyond` [A, D] say who is no person to be found, and which unmatched pose is not wrong.
+    """
+    lowest = thresholds.min()
+    widest = 0
+    for image in range(len(start)):
+        widest = max(widest, (poses[image + 1] - poses[image]) * (people[image + 1] - people[image]))
+    near, value = np.empty(widest, np.int64), np.empty(widest)  # pairs that any threshold lets match
+    for image in range(len(start)):
+        first, count = poses[image], poses[image + 1] - poses[image]
+        begin, width = people[image], people[image + 1] - people[image]
+        bounds = np.zeros(count + 1, np.int64)
+        n = 0
+        for d in range(count):
+            for g in range(width):
+                found = similarity[start[image] + d * width + g]
+                if found >= lowest:
+                    near[n], value[n] = g, found
+                    n += 1
+            bounds[d + 1] = n
+        taken = np.empty(width, np.bool_)
+        for a in range(len(outside)):
+            for t in range(len(thresholds)):
+                taken[:] = False
+                for d in range(count):
+                    match = -1
+                    for ignored in (False, True):
+                        best = thresholds[t]
+                        for n in range(bounds[d], bounds[d + 1]):
+                            g = begin + near[n]
+                            if value[n] < best or outside[a, g] != ignored or (taken[near[n]] and not crowd[g]):
+                                continue
+                            best, match = value[n], g
+                        if match >= 0:
+                            taken[match - begin] = True
+                            break
+                    person[a, t, first + d] = match
+                    skipped[a, t, first + d] = outside[a, match] if match >= 0 else beyond[a, first + d]
