@@ -13,6 +13,7 @@ from pipeline.progress import Progress
 from pipeline.records.text import one_line
 from pipeline.report.blocks import MissingArtefact, Note, Section
 from pipeline.report.context import Context
+from pipeline.report.diagnosis import keypoint_diagnosis
 from pipeline.report.features import features
 from pipeline.report.mined import annotate_next, hard_negatives, pseudo_labels
 from pipeline.report.people import predictions, worst_errors
@@ -25,6 +26,7 @@ HERE = Path(__file__).parent
 SECTIONS: dict[str, tuple[str, Callable[[Context], Section]]] = {
     "results": ("Results", results),
     "predictions": ("Predictions", predictions),
+    "keypoints": ("Keypoint by keypoint", keypoint_diagnosis),
     "errors": ("Worst errors", worst_errors),
     "paper": ("Beside the paper", paper_tables),
     "hard-negatives": ("Hard negatives", hard_negatives),
