@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from flows.commands.parsing import Arguments, Commands, at_least_one, command
@@ -52,6 +53,19 @@ def add(commands: Commands) -> None:
     export.add_argument("--output", metavar="PATH", help="default: exports/<name of the model's folder>")
     export.add_argument("--fast", action="store_true", help="the bundle without the flip test")
     export.add_argument("--detector", metavar="FOLDER", help="the bundle's; default: the project's")
+    export.add_argument(
+        "--precision",
+        choices=("float32", "fp16", "int8"),
+        default="float32",
+        help="of the bundle's networks: fp16 for GPUs (keypoints alone), int8 for processors, at a loss that it states",
+    )
+    export.add_argument(
+        "--accept-loss",
+        type=_points,
+        metavar="POINTS",
+        default=0.1,
+        help="AP the bundle may lose; default: 0.1",
+    )
     export.add_argument("--file", action="store_true", help="the keypoint network alone, as one ONNX file for crops")
     export.add_argument("--heatmaps", action="store_true", help="that file, with heatmaps in place of coordinates")
     show = command(
@@ -71,6 +85,17 @@ def add(commands: Commands) -> None:
         "--where", action="append", default=[], metavar="COLUMN=VALUE", help="only these rows of a table; repeatable"
     )
     show.add_argument("--pictures", metavar="OUT", help="draw: a .jpg takes all side by side, a folder one file each")
+
+
+def _points(text: str) -> float:
+    """Points of AP, 0 to 100."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text}; allowed: points of AP from 0 to 100")
+    return value
 
 
 def _predict(arguments: Arguments) -> int:
@@ -138,8 +163,11 @@ def _export_bundle(arguments: Arguments, folder: Path) -> int:
     params, model = load_params(), Path(arguments.model)
     detector = Path(arguments.detector) if arguments.detector else detector_of(params)
     predictor = project_predictor(params, model, detector, fast=arguments.fast, stored=True)
-    output = Path(arguments.output) if arguments.output else folder / model.resolve().name
-    found = export_bundle(predictor, model, detector, params, output, Progress())
+    suffix = "" if arguments.precision == "float32" else f"-{arguments.precision}"
+    output = Path(arguments.output) if arguments.output else folder / f"{model.resolve().name}{suffix}"
+    found = export_bundle(
+        predictor, model, detector, params, output, Progress(), arguments.precision, arguments.accept_loss / 100
+    )
     for name, value in found.items():
         print(f"{name:33} {f'{value:.4f}' if isinstance(value, float) else value}")
     print(f"{output}/ and {output}.zip: predict.py needs numpy, opencv and onnxruntime only")

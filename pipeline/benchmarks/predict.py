@@ -1,15 +1,17 @@
 """How long finding people's keypoints in pictures takes here, by part, and how much of it the networks alone would.
 
-    ccm bench predict [--model FOLDER --detector FOLDER] [--pictures FOLDER] [--video] [--json]
+    ccm bench predict [--model FOLDER --detector FOLDER] [--pictures FOLDER] [--video [--minutes 5]] [--json]
 
 Processor time of one thread, the median over rounds. `together` is everything from the file to the drawn picture, as
 `ccm predict` does it; `networks alone` is the detector on decoded pictures and the keypoint network, flip test
 included, on crops that are cut already, the same ones, timed in turn with it. With `--video` also wall time: frames a
-second of a rendered video of 640x480 with two people, read, looked at, drawn and encoded.
+second of a rendered video of 640x480 with two people, read, looked at, drawn and encoded, and the memory that the
+process holds after a tenth, half and all of it; `--minutes` is the video's length at 25 frames a second.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
@@ -23,6 +25,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import psutil
 import torch
 
 from pipeline.benchmarks.parsing import bench_parser
@@ -40,6 +43,7 @@ from pipeline.settings import load_params
 from postproc.coordinates import crop_transforms
 from postproc.poses import rescore
 
+RATE = 25.0  # the video's frames a second
 PARTS = ("decode", "detect", "crop", "network", "decoding", "draw")
 
 
@@ -52,14 +56,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="times that each is measured; default: 3")
     parser.add_argument("--most", type=int, default=40, help="pictures; default: 40")
     parser.add_argument("--video", action="store_true", help="a video too: frames a second, drawn and encoded")
+    parser.add_argument("--minutes", type=float, default=4 / 60, help="the video's length; default: four seconds")
     arguments = parser.parse_args(argv)
+    if not 1 / 60 <= arguments.minutes <= 600:
+        parser.error(f"--minutes {arguments.minutes:g}; allowed: a second (0.017) to ten hours (600)")
     params = load_params()
     predictor = project_predictor(params, arguments.model, arguments.detector)
     folder = arguments.pictures or params.data.sources[params.evaluate.sets[0]].images
     paths = [path for path, _ in files_of([folder])][: arguments.most]
     figures = measure(predictor, paths, arguments.rounds)
     if arguments.video:
-        figures |= video_figures(predictor, paths)
+        figures |= video_figures(predictor, paths, round(60 * RATE * arguments.minutes))
     about = {
         "cores": os.cpu_count(),
         "load average": round(os.getloadavg()[0], 2),
@@ -162,14 +169,34 @@ def _parts(predictor: Predictor, paths: Sequence[Path]) -> dict[str, float]:
     return spent
 
 
-def video_figures(predictor: Predictor, paths: Sequence[Path], frames: int = 100) -> dict[str, Any]:
-    """Frames a second of a video with two people, on all cores."""
+def video_figures(predictor: Predictor, paths: Sequence[Path], frames: int) -> dict[str, Any]:
+    """Frames a second of a video with two people, on all cores, and the process's memory on the way."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "in.mp4"
         _write_video(predictor, source, paths, frames)
+        watch = _Memory(frames)
         started = time.monotonic()
-        run(predictor, [str(source)], Wanted(drawn=Path(folder) / "drawn"))
-        return {"video, frames a second": frames / (time.monotonic() - started)}
+        run(predictor, [str(source)], Wanted(drawn=Path(folder) / "drawn", lines=True), watch)
+        spent = time.monotonic() - started
+    return {"video, frames": frames, "video, frames a second": frames / spent, **watch.figures}
+
+
+class _Memory(io.StringIO):
+    """Takes a line a frame, and notes at some of them what the process holds."""
+
+    def __init__(self, frames: int) -> None:
+        super().__init__()
+        self.marks = {frames // 10: "a tenth", frames // 2: "half", frames - 1: "all"}
+        self.lines = 0
+        self.figures: dict[str, Any] = {}
+
+    def write(self, text: str) -> int:
+        if text.startswith("{"):
+            if self.lines in self.marks:
+                name = f"memory after {self.marks[self.lines]} of the video, MB"
+                self.figures[name] = psutil.Process().memory_info().rss / 1e6
+            self.lines += 1
+        return len(text)
 
 
 def _write_video(predictor: Predictor, path: Path, pictures: Sequence[Path], frames: int) -> None:
@@ -177,7 +204,7 @@ def _write_video(predictor: Predictor, path: Path, pictures: Sequence[Path], fra
     counted = {each: len(predictor.people_of(each, least=LEAST_IN_VIDEO)) for each in pictures}
     chosen = min(counted, key=lambda each: abs(counted[each] - 2))
     still = cv2.resize(read_picture(chosen, predictor.stored).pixels, (660, 480))
-    with VideoWriter(path, 25.0) as writer:
+    with VideoWriter(path, RATE) as writer:
         for number in range(frames):
             left = round(10 + 9 * np.sin(number / 8))
             writer.write(np.ascontiguousarray(still[:, left : left + 640]))

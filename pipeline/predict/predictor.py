@@ -168,6 +168,9 @@ class Predictor:
         if self._detector is None:
             height, width = picture.size
             return np.array([[0.0, 0.0, width, height]], np.float32), np.ones(1, np.float32)
+        least, most = picture.size if picture.size[0] < picture.size[1] else picture.size[::-1]
+        if least * self._detector.transform.max_size < most:  # reduced to what the detector takes, nothing is left
+            raise ValueError(f"{most} pixels long and {least} wide: too thin to look for people in")
         return boxes_in_pixels(self._detector, picture.pixels, self._compute, self.device)
 
     def decoded(self, picture: Picture, boxes: np.ndarray, batch_size: int = 64) -> Decoded:

@@ -32,6 +32,7 @@ from pipeline.records.text import read_file
 SOURCE = "predict"
 _LARGEST = np.finfo(np.float32).max
 ON_A_SHEET = 12
+WHOLE = 0.9  # share of the frames that a video says it has: where it says none, their number is an estimate
 LEAST_IN_VIDEO = 0.3  # boxes scored lower flicker from frame to frame, and cost as much as the others
 
 
@@ -133,12 +134,17 @@ def _given(path: Path, wanted: Wanted) -> np.ndarray | None:
 
 
 def save_picture(path: Path, pixels: np.ndarray) -> None:
-    """Write a drawn picture [H, W, 3] RGB, as PNG, WebP or JPEG as its name says, whole or not at all."""
-    suffix = path.suffix.lower() if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp") else ".png"
+    """Write a drawn picture [H, W, 3] RGB, as PNG, WebP or JPEG as its name says, whole or not at all.
+
+    Any other name gets `.png` behind it, so that a.bmp and a.png stay apart.
+    """
+    if path.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp"):
+        path = path.with_name(f"{path.name}.png")
+    suffix = path.suffix.lower()
     quality = {".png": [], ".webp": [cv2.IMWRITE_WEBP_QUALITY, 90]}.get(suffix, [cv2.IMWRITE_JPEG_QUALITY, 88])
     ok, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)
     assert ok
-    with written(path.with_suffix(suffix) if suffix != path.suffix.lower() else path) as temporary:
+    with written(path) as temporary:
         temporary.write_bytes(data.tobytes())
 
 
@@ -171,10 +177,11 @@ def _video(predictor: Predictor, path: Path, name: Path, wanted: Wanted, keep: C
     with stop_between_frames() as stopped, ExitStack() as stack:
         writer = None
         if wanted.drawn is not None:
-            target = (wanted.drawn / name).with_suffix(".mp4")
+            ending = "" if name.suffix.lower() == ".mp4" else ".mp4"  # a.avi and a.mp4 stay apart
+            target = wanted.drawn / name.with_name(f"{name.name}{ending}")
             writer = stack.enter_context(VideoWriter(target, reader.rate))
         least = LEAST_IN_VIDEO if wanted.least_box is None else wanted.least_box
-        found = predictor.stream(frames(), least=least)
+        found, read = predictor.stream(frames(), least=least), 0
         for number, people in enumerate(tqdm(found, total=reader.count, desc=name.name, unit="frame")):
             frame = shown.pop(0)
             if isinstance(people, ValueError):
@@ -184,8 +191,11 @@ def _video(predictor: Predictor, path: Path, name: Path, wanted: Wanted, keep: C
             keep(f"{name.as_posix()}#{number}", people)
             if writer is not None:
                 writer.write(draw(frame, people, predictor.keypoints))
+            read = number + 1
             if stopped():
-                break
+                return
+    if reader.count is not None and read < WHOLE * reader.count:
+        raise ValueError(f"{path}: the file says {reader.count} frames and {read} can be read; these are done")
 
 
 @contextmanager

@@ -27,8 +27,8 @@ HERE = Path(__file__).parent
 SECTIONS: dict[str, tuple[str, Callable[[Context], Section]]] = {
     "results": ("Results", results),
     "predictions": ("Predictions", predictions),
-    "errors": ("Worst errors", worst_errors),
     "keypoints": ("Keypoint by keypoint", diagnosis),
+    "errors": ("Worst errors", worst_errors),
     "paper": ("Beside the paper", paper_tables),
     "hard-negatives": ("Hard negatives", hard_negatives),
     "pseudo-labels": ("Pseudo-labels", pseudo_labels),

@@ -161,6 +161,41 @@ def test_a_truncated_video(predictor: Predictor, tmp_path: Path, capsys: pytest.
     assert f"{tmp_path / 'half.mp4'}: not a video that can be read" in capsys.readouterr().err
 
 
+def test_a_video_that_breaks_off(predictor: Predictor, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What can be read of it is done, and it is named."""
+    writer = cv2.VideoWriter(str(tmp_path / "in.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        writer.write(random.integers(0, 256, (48, 64, 3), dtype=np.uint8))
+    writer.release()
+    whole = (tmp_path / "in.avi").read_bytes()
+    (tmp_path / "cut.avi").write_bytes(whole[: len(whole) // 2])
+    out = io.StringIO()
+    assert run(predictor, [str(tmp_path / "in.avi")], Wanted(lines=True), io.StringIO()) == 0
+    assert run(predictor, [str(tmp_path / "cut.avi")], Wanted(drawn=tmp_path / "drawn", lines=True), out) == 1
+    read = len(out.getvalue().splitlines())
+    assert 0 < read < 18
+    assert len(list(VideoReader(tmp_path / "drawn/cut.avi.mp4"))) == read
+    assert f"{tmp_path / 'cut.avi'}: the file says 20 frames and {read} can be read" in capsys.readouterr().err
+
+
+def test_drawn_pictures_keep_apart(predictor: Predictor, photograph: np.ndarray, tmp_path: Path) -> None:
+    """One picture in several formats; what cannot be drawn in its own gets a second ending."""
+    for ending in ("bmp", "png", "tif", "JPG"):
+        Image.fromarray(photograph).save(tmp_path / f"a.{ending}")
+    assert run(predictor, [str(tmp_path)], Wanted(drawn=tmp_path / "drawn")) == 0
+    assert sorted(p.name for p in (tmp_path / "drawn").iterdir()) == ["a.JPG", "a.bmp.png", "a.png", "a.tif.png"]
+
+
+def test_a_picture_too_thin_for_the_detector(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (3000, 2)).save(tmp_path / "a.png")
+    Image.new("RGB", (60, 40)).save(tmp_path / "b.png")
+    out = io.StringIO()
+    assert run(Predictor(models / "pose", models / "person"), [str(tmp_path)], Wanted(lines=True), out) == 1
+    assert [json.loads(line)["picture"] for line in out.getvalue().splitlines()] == ["b.png"]
+    assert f"{tmp_path / 'a.png'}: 3000 pixels long and 2 wide: too thin" in capsys.readouterr().err
+
+
 def test_an_interrupt_in_a_callback_is_not_lost() -> None:
     """Python drops an exception of a finaliser: the one that Ctrl-C raises as well."""
 
