@@ -17,6 +17,7 @@ from pipeline.sources.assemble import assemble
 from pipeline.sources.chosen import image_list
 from pipeline.sources.detections import read_detections
 from pipeline.sources.image_files import FileCheck, Found
+from pipeline.sources.orientation import orientation_of, settled
 from pipeline.sources.records import Records
 
 SECONDS = 40.0  # for the images of all sources together
@@ -71,6 +72,9 @@ def _source(name: str, source: Source, where: str, allowed: float, seconds: floa
     if not root.is_dir():
         return [Finding(where, "error", f"images = {source.images!r}: no such folder")]
     looked = _looked_at(source, records, seconds)
+    order = list(looked)
+    settled_files = settled([looked[i] for i in order], [records.images.file_names[i] for i in order], where)
+    looked = dict(zip(order, settled_files, strict=True))
     bad = {position for position, file in looked.items() if file.fault}
     unseen = len(records.images.ids) - len(looked)
     sizes = zip(records.images.widths, records.images.heights, strict=True)
@@ -91,7 +95,10 @@ def _looked_at(source: Source, records: Records, seconds: float) -> dict[int, Fo
     images = records.images
     order = np.random.default_rng(0).permutation(len(images.ids))
     looked: dict[int, Found] = {}
-    check_files, until = FileCheck(source.images, decode=False), time.monotonic() + seconds
+    check_files, until = (
+        FileCheck(source.images, False, orientation_of(source), source.links),
+        time.monotonic() + seconds,
+    )
     for start in range(0, len(order), _AT_ONCE):
         some = order[start : start + _AT_ONCE].tolist()
         files = [(images.file_names[i], images.widths[i], images.heights[i]) for i in some]
@@ -130,13 +137,16 @@ def _changed(name: str, where: str, looked: dict[int, Found], records: Records) 
     path = layout.manifest(name)
     if not path.is_file():
         return []
-    manifest = read_table(path, "manifest").to_pydict()
-    known = dict(zip(manifest["file_name"], zip(manifest["bytes"], manifest["modified"], strict=True), strict=True))
+    try:
+        manifest = read_table(path, "manifest").to_pydict()
+    except ValueError as error:
+        return [Finding(where, "warning", str(error))]
+    known = dict(zip(manifest["file_name"], zip(manifest["bytes"], manifest["content"], strict=True), strict=True))
     names = records.images.file_names
     changed = [
         names[i]
         for i, file in looked.items()
-        if not file.fault and names[i] in known and known[names[i]] != (file.size, file.modified)
+        if not file.fault and names[i] in known and known[names[i]] != (file.size, file.content)
     ]
     if not changed:
         return []
