@@ -17,6 +17,7 @@ from pipeline.sources.assemble import assemble
 from pipeline.sources.chosen import image_list
 from pipeline.sources.detections import read_detections
 from pipeline.sources.image_files import FileCheck, Found
+from pipeline.sources.oddities import oddities, set_oddities, shared_pictures
 from pipeline.sources.orientation import orientation_of, settled
 from pipeline.sources.records import Records
 
@@ -53,20 +54,50 @@ def findings(params: Params, seconds: float = SECONDS) -> list[Finding]:
     found: list[Finding] = []
     rendered = {str(layout.synthetic(name)) for name in params.synthesize}
     sources = params.data.sources
+    contents: dict[str, list[tuple[str, str]]] = {}
     for name, source in sources.items():
         where = f"data.sources.{name}"
         if not Path(source.index).exists() and any(source.index.startswith(folder) for folder in rendered):
             found.append(Finding(where, "fine", "not rendered yet; the stage synthesize makes it"))
             continue
         try:
-            found += _source(name, source, where, params.ingest.max_bad_share, seconds / len(sources))
+            found += _source(name, source, where, params.ingest.max_bad_share, seconds / len(sources), contents)
         except ValueError as error:
             found.append(Finding(where, "error", str(error)))
     found += _detections(params)
-    return found + _overlaps(params) + _unwatched(params)
+    found += [Finding("data.validation", "warning", text) for text in _leaks(params, contents)]
+    return found + _overlaps(params) + _unwatched(params) + _sets(params)
 
 
-def _source(name: str, source: Source, where: str, allowed: float, seconds: float) -> list[Finding]:
+def _leaks(params: Params, contents: dict[str, list[tuple[str, str]]]) -> list[str]:
+    """Pictures that stand in a validation set and elsewhere too, whatever they are called there."""
+    validation = set(params.data.validation)
+    return [
+        f"{count} pictures of {one} are in {other} too, by content, such as {own} and {its}: none that is "
+        "trained on may validate"
+        for one, other, own, its, count in shared_pictures(contents)
+        if (one in validation) != (other in validation)
+        and params.data.sources[one].index != params.data.sources[other].index
+    ]
+
+
+def _sets(params: Params) -> list[Finding]:
+    """What looks wrong in the keypoint sets."""
+    names = dict.fromkeys([params.data.keypoints, *(source.keypoints for source in params.data.sources.values())])
+    return [
+        Finding("data.keypoints", "warning", text) for name in names for text in set_oddities(load_keypoint_set(name))
+    ]
+
+
+def _source(
+    name: str,
+    source: Source,
+    where: str,
+    allowed: float,
+    seconds: float,
+    contents: dict[str, list[tuple[str, str]]],
+) -> list[Finding]:
+    """One source; the hashes of its pictures that were looked at go into `contents`."""
     records = read_records(source)
     root = Path(source.images)
     if not root.is_dir():
@@ -75,12 +106,15 @@ def _source(name: str, source: Source, where: str, allowed: float, seconds: floa
     order = list(looked)
     settled_files = settled([looked[i] for i in order], [records.images.file_names[i] for i in order], where)
     looked = dict(zip(order, settled_files, strict=True))
+    contents[name] = [(records.images.file_names[i], file.content) for i, file in looked.items() if file.content]
     bad = {position for position, file in looked.items() if file.fault}
     unseen = len(records.images.ids) - len(looked)
     sizes = zip(records.images.widths, records.images.heights, strict=True)
     assumed = [looked.get(i, Found(width or 1 << 30, height or 1 << 30)) for i, (width, height) in enumerate(sizes)]
     assemble(name, source.index, records, assumed, TableInfo(source.keypoints, {name: source.images}))
     found = _counts(records, where, unseen)
+    odd = oddities(records, load_keypoint_set(source.keypoints))
+    found += [Finding(where, "warning", text) for text in odd]
     found += _quarantined(records, where, allowed, unseen)
     if bad and unseen:
         share = len(bad) / len(looked)
@@ -113,6 +147,7 @@ def _counts(records: Records, where: str, unseen: int) -> list[Finding]:
     labelled = int((people.keypoints[:, :, 2] > 0).any(1).sum()) if len(people) else 0
     text = f"{len(records.images.ids)} images, {len(people)} people, {labelled} with keypoints"
     text += "".join(f", {count} {what.replace('_', ' ')} left out" for what, count in records.notes.items())
+    text += "".join(f", {count} {what}" for what, count in records.derived.items())
     found = [Finding(where, "fine", text + (f"; {unseen} images not looked at, for lack of time" if unseen else ""))]
     if len(people) and not labelled:
         found.append(Finding(where, "warning", "nobody has a labelled keypoint"))

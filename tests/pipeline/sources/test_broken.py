@@ -245,7 +245,8 @@ FILES: list[tuple[str, bytes, str]] = [
     ("keypoints that are a number", b'{"images": [], "categories": [{"id": 1, "keypoints": 3}]}',
      "keypoints is no list: 3"),
     ("an empty list", b'{"images": [], "annotations": []}', "lists no images"),
-    ("other keypoints", json.dumps(coco_content(keypoints="aic")).encode(), "14 there, 17 here; only there: top_of_head, neck"),
+    ("other keypoints", json.dumps(coco_content(keypoints="aic")).encode(),
+     "14 there, 17 here; only there: top_of_head, neck"),
 ]  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def told(found: list, level: str) -> list[str]:
 
 @pytest.fixture
 def sources(tmp_path: Path) -> dict[str, Source]:
-    return {name: write_coco(tmp_path / name, coco_content()) for name in ("it", "val")}
+    return {name: write_coco(tmp_path / name, coco_content(), seed=seed) for seed, name in enumerate(["it", "val"])}
 
 
 def test_good_sets(sources: dict[str, Source], capsys: pytest.CaptureFixture[str]):
@@ -122,7 +122,7 @@ def test_a_keypoint_set_that_dvc_does_not_watch(tmp_path: Path):
     content = coco_content()
     content["categories"][0]["keypoints"] = names
     source = write_coco(tmp_path / "it", content).model_copy(update={"keypoints": "own.yaml"})
-    found = findings(params({"it": source, "val": write_coco(tmp_path / "val", coco_content())}))
+    found = findings(params({"it": source, "val": write_coco(tmp_path / "val", coco_content(), seed=1)}))
     assert told(found, "error") == ["data.sources.it: shares no keypoint with coco, the set of data.keypoints"]
     (warning,) = told(found, "warning")
     assert warning.startswith("data.sources.it.keypoints: DVC does not watch own.yaml, an edit of it reruns nothing; ")
