@@ -55,7 +55,7 @@ class CocoReading:
 
     keypoints: KeypointSet
     wanted: list[str] | None = None  # names of the categories that are meant; None: people, or those with keypoints
-    declared: tuple[str, ...] | None = None  # what the categories must declare, where that is not the whole set
+    declared: tuple[str, ...] | None = None  # that categories must declare, if not the whole set; (): anything
     prepare_images: Callable[[list[Any]], list[Any]] = list
     prepare_people: Callable[[list[Any]], list[Any]] = list
     notes: dict[str, int] = field(default_factory=dict)  # what is left out on purpose
@@ -72,7 +72,7 @@ class CocoReading:
             raise ValueError(f"{file.path}: no COCO annotation file: it has no 'images'")
         people, others = self._categories(file)
         for batch in file.batches("images", partial(self._no_json, file.path, "images")):
-            self._add_images(self.prepare_images(batch), file.path)
+            self.add_images(self.prepare_images(batch), file.path)
         if not file.array("annotations"):
             return
         for batch in file.batches("annotations", partial(self._no_json, file.path, "annotations"), "segmentation"):
@@ -105,11 +105,16 @@ class CocoReading:
         name = f"{kind} {record.get('id')}" if isinstance(record, dict) else kind
         self._quarantine.add(path, name, reason, value)
 
+    def refuse_text(self, path: Path, position: str, text: str) -> None:
+        """Set a record aside that is no JSON."""
+        self._no_json(path, "record", position, text)
+
     def _no_json(self, path: Path, kind: str, position: str, text: str) -> None:
         self._records += 1
         self._quarantine.add(path, f"{kind}, {position}", "the record is not valid JSON", text)
 
-    def _add_images(self, batch: list[Any], path: Path) -> None:
+    def add_images(self, batch: list[Any], path: Path) -> None:
+        """Add images of COCO's form."""
         self._records += len(batch)
         self._text_ids = self._text_ids or any(isinstance(r, dict) and type(r.get("id")) is str for r in batch[:1])
         try:
@@ -135,7 +140,7 @@ class CocoReading:
         if not isinstance(declared, list) or not all(isinstance(c, dict) and "id" in c for c in declared):
             raise ValueError(f"{file.path}: 'categories' is not a list of categories with ids: {declared!r:.200}")
         people = chosen_categories(declared, self.wanted, self.keypoints, file.path)
-        for category in people:
+        for category in people if self.declared != () else ():
             check_names(category, self.declared or self.keypoints.names, self.keypoints.name, file.path)
         ids = {_hashable(c["id"]) for c in people}
         if people and is_identity(_hashable(people[0]["id"])):
