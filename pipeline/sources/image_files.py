@@ -101,8 +101,10 @@ class FileCheck:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a named pipe would be waited for
         try:
             status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
+            if stat.S_ISDIR(status.st_mode):
                 raise IsADirectoryError
+            if not stat.S_ISREG(status.st_mode):
+                raise ValueError(f"{path}: no file but a pipe or a device")
             if self.links == "inside" and not (real := os.readlink(f"/proc/self/fd/{descriptor}")).startswith(root):
                 raise _LeavesRoot(f"{path} leads to {real}")
             data = b""
