@@ -61,7 +61,7 @@ def to_tables(folder: Path) -> None:
     source = Source(format="coco", index=str(folder / "index.json"), images=str(folder), keypoints="coco")
     records = read_records(source)
     sizes = zip(records.images.widths, records.images.heights, strict=True)
-    found = [Found(width, height, 1, 0.0) for width, height in sizes]
+    found = [Found(width, height, 1, "0" * 40) for width, height in sizes]
     info = TableInfo(source.keypoints, {"bench": source.images})
     tables = assemble("bench", source.index, records, found, info)
     for name in ("images", "manifest", "instances", "masks", "quarantine"):

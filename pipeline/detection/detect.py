@@ -19,7 +19,7 @@ from pipeline.learning.devices import autocast, one_thread, pick_device
 from pipeline.learning.shards import is_whole
 from pipeline.records.artefacts import written
 from pipeline.records.code import code_hash
-from pipeline.records.images import ImageReader
+from pipeline.records.images import ImageReader, file_of
 from pipeline.settings import Compute
 
 
@@ -87,7 +87,7 @@ class DetectShard:
     def _name(self, files: Sequence[str]) -> str:
         """Of the detector, the settings, the code, and the files as they are on disk now."""
         try:
-            states = [(file, os.stat(file).st_size, os.stat(file).st_mtime_ns) for file in files]
+            states = [(file, os.stat(file_of(file)).st_size, os.stat(file_of(file)).st_mtime_ns) for file in files]
         except OSError as error:
             raise ValueError(f"{error.filename}: cannot be read: {error.strerror}") from None
         content = [

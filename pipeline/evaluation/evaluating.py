@@ -85,7 +85,7 @@ def _evaluate(
     made_by = provenance(settings.model_dump(), inputs)
     table, rows = poses_of(chosen.people, chosen.box_scores, decoded, settings, keypoints, name, made_by)
     write_table(path.with_suffix(".parquet"), table)
-    write_results(path.with_suffix(".json"), table)
+    write_results(path.with_suffix(".json"), table, chosen.about_source)
 
     truth, poses = chosen.truth, read_poses(table, chosen.truth)
     resamples = params.evaluate.bootstrap

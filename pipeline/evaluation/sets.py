@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +23,7 @@ from pipeline.learning.devices import pick_device
 from pipeline.learning.inference import ready
 from pipeline.records.artefacts import file_hash
 from pipeline.records.keypoints import KeypointSet, load_keypoint_set
-from pipeline.records.tables import keypoint_set, read_table, to_numpy
+from pipeline.records.tables import keypoint_set, read_table, table_info, to_numpy
 from pipeline.settings import Params
 
 
@@ -41,7 +42,7 @@ class EvaluationSet:
     """A set and the boxes to evaluate on.
 
     `people` has N rows, taken from the rows `row` [N] of the `instances` table, which is None for detections; `mirror`
-    [K] are the truth's mirror keypoints; `boxes` says which boxes these are.
+    [K] are the truth's mirror keypoints; `boxes` says which boxes these are, `about_source` what made its tables.
     """
 
     truth: Truth
@@ -50,6 +51,7 @@ class EvaluationSet:
     box_scores: np.ndarray
     row: np.ndarray | None
     boxes: dict[str, Any]
+    about_source: Mapping[str, Any]
 
 
 def load_model(params: Params, strategy: str) -> Model:
@@ -71,14 +73,15 @@ def _network(folder: Path, content: str, device: str) -> PoseNetwork:
 def evaluation_set(params: Params, source: str, boxes: str, predicted: KeypointSet) -> EvaluationSet:
     """The annotated people of a set, and its boxes: `detected` above `evaluate.box_threshold`, or `ground_truth`."""
     instances = read_table(layout.instances(source), "instances")
-    truth = read_truth(read_table(layout.images(source), "images"), instances, predicted)
+    images = read_table(layout.images(source), "images")
+    truth, made_by = read_truth(images, instances, predicted), table_info(images).made_by
     own = keypoint_set(instances)
     mirror = mirror_of(truth, own)
     if boxes == "ground_truth":
         row = people_to_find(instances)
         people = instances.take(row)
         about: dict[str, Any] = {"kind": boxes, "count": len(row)}
-        return EvaluationSet(truth, mirror, people, np.ones(len(row)), row, about)
+        return EvaluationSet(truth, mirror, people, np.ones(len(row)), row, about, made_by)
     detections = read_table(layout.detections(source), "detections")
     found = to_numpy(detections, "score") >= params.evaluate.box_threshold
     detections = detections.filter(pa.array(found))
@@ -93,7 +96,7 @@ def evaluation_set(params: Params, source: str, boxes: str, predicted: KeypointS
         image = image_index(truth.images, detections["image_id"].to_pylist())
         ap = box_ap(truth, image, to_numpy(detections, "bbox"), scores)
         about |= {"person_AP": ap} if ap >= 0 else {}
-    return EvaluationSet(truth, mirror, detections, scores, None, about)
+    return EvaluationSet(truth, mirror, detections, scores, None, about, made_by)
 
 
 def mirror_of(truth: Truth, keypoints: KeypointSet) -> np.ndarray:

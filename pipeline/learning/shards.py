@@ -23,6 +23,7 @@ from tqdm import tqdm
 from pipeline import layout
 from pipeline.learning.devices import one_thread
 from pipeline.records.artefacts import set_aside, written
+from pipeline.records.images import file_of
 from pipeline.records.tables import table_info, to_numpy
 
 
@@ -83,7 +84,7 @@ def _pictures(people: pa.Table) -> list[tuple[str, int, int]]:
     """The image files as they are on disk now: path, size, time."""
     roots = table_info(people).image_roots
     names = zip(people["source"].to_pylist(), people["file_name"].to_pylist(), strict=True)
-    paths = dict.fromkeys(os.path.join(roots[source], name) for source, name in names)
+    paths = dict.fromkeys(file_of(os.path.join(roots[source], name)) for source, name in names)
     try:
         return [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in paths]
     except OSError as error:

@@ -6,14 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from pipeline.records.images import ImageReader
-
-_ORIENTATION = 0x0112  # EXIF's tag
-_TURNS = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
+from pipeline.records.images import ImageReader, orientation, upright
 
 
 @dataclass(frozen=True)
@@ -48,24 +43,7 @@ def read_picture(image: np.ndarray | str | Path, stored: bool) -> Picture:
             raise ValueError(f"a picture of {image.dtype} {image.shape}; allowed: uint8 [H, W, 3], RGB")
         return Picture(None, np.ascontiguousarray(image))
     path = str(image)
-    turn = 1 if stored else _orientation(path)
+    turn = 1 if stored else orientation(path)
     if turn == 1:
         return Picture(path, None)
-    return Picture(None, _upright(ImageReader().read(path), turn))
-
-
-def _orientation(path: str) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none."""
-    try:
-        with Image.open(path) as opened:
-            value = opened.getexif().get(_ORIENTATION, 1)
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return 1  # the reader says what is wrong
-    return value if value in range(1, 9) else 1
-
-
-def _upright(pixels: np.ndarray, turn: int) -> np.ndarray:
-    """Stored pixels as EXIF says to show them."""
-    if turn in (2, 4, 5, 7):  # mirrored ones: undo the mirror, then turn as its unmirrored twin
-        pixels, turn = cv2.flip(pixels, 1), {2: 1, 4: 3, 5: 8, 7: 6}[turn]
-    return np.ascontiguousarray(cv2.rotate(pixels, _TURNS[turn]) if turn in _TURNS else pixels)
+    return Picture(None, upright(ImageReader().read(path), turn))

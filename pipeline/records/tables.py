@@ -60,7 +60,7 @@ def schema(table: str, keypoints: int) -> pa.Schema:
     triples = pa.list_(pa.float32(), 3 * keypoints)
     columns = {
         "images": [*ids, *size],
-        "manifest": [("file_name", pa.string()), ("bytes", pa.int64()), ("modified", pa.float64())],
+        "manifest": [("file_name", pa.string()), ("bytes", pa.int64()), ("content", pa.string())],
         "instances": [
             ("instance_id", pa.string()),
             *ids,

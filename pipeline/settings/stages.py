@@ -75,6 +75,13 @@ class Source(Section):
     """Its keypoint set: a name in pipeline/keypoint_sets (a path is meant from there: ../../my/set)."""
     only: Annotated[str, Field(pattern=r"^splits/[^/]+\.txt$")] | None = None
     """A list of image files in splits/, one a line: the part of the set that this source is; null: all of it."""
+    categories: list[str] | None = None
+    """Names of the categories that are read, several into one set; null: person, or else those with keypoints."""
+    orientation: Literal["stored", "exif"] | None = None
+    """What its coordinates mean in a picture that its EXIF turns: as it is stored, or as viewers show it; null: what
+    the sizes in the file tell, and of images without labels as viewers show it."""
+    links: Literal["inside", "anywhere"] = "inside"
+    """Where symbolic links below the image root may lead to."""
 
 
 class Data(Section):

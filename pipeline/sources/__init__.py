@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.records.keypoints import load_keypoint_set
 from pipeline.settings import Source
 from pipeline.sources.chosen import chosen
+from pipeline.sources.oddities import refuse_shares
 from pipeline.sources.records import Records
 
 
@@ -19,6 +20,7 @@ def read_records(source: Source) -> Records:
     records = _read(source)
     if source.only is not None:
         records = chosen(records, Path(source.only))
+    refuse_shares(records.people, source.index)
     if not records.images.ids and not len(records.quarantine):
         raise ValueError(f"{source.index}: lists no images")
     return records

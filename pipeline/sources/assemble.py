@@ -9,8 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.records.images import turned_name
 from pipeline.records.tables import TableInfo, table_from
 from pipeline.sources.checks import good_images, good_people
+from pipeline.sources.derived import fill_areas, fill_boxes, without_absent
 from pipeline.sources.image_files import Found
 from pipeline.sources.records import BOX_TO_AREA, Images, Records
 
@@ -31,14 +33,19 @@ def assemble(source: str, index: str, records: Records, found: list[Found], info
 
     `found` is what `FileCheck` says of each image of the records. People keep the keypoint set of the source, with
     supervised = (v > 0); crowds and people without keypoints are rows too. An area that the source does not give
-    is 0.53 of the box.
+    is 0.53 of the box. What is derived is counted in `records.derived`.
     """
     quarantine, images = records.quarantine, records.images
-    kept = good_images(images, found, index, quarantine)
+    kept, row_of_id = good_images(images, found, index, quarantine)
+    listed_again = len(row_of_id) - len(kept)
     image_columns = _image_columns(source, images, found, kept)
-    rows = {images.ids[position]: row for row, position in enumerate(kept)}
     sizes = np.stack([image_columns["width"], image_columns["height"]], 1)
     people = records.people
+    rows = np.array([row_of_id.get(identity, -1) for identity in people.image_ids], np.int64)
+    without_absent(people)
+    derived = {"areas of 0, taken as absent": fill_areas(people), **fill_boxes(people, rows, sizes)}
+    derived |= {"images listed again, their people joined": listed_again}
+    records.derived.update({what: count for what, count in derived.items() if count})
     chosen, row_of = good_people(people, rows, set(images.ids), sizes, index, quarantine)
     instances = _instance_columns(source, records, chosen, row_of, image_columns)
     masks = people.masks.take(pa.array(chosen))
@@ -58,7 +65,7 @@ def _image_columns(source: str, images: Images, found: list[Found], kept: np.nda
     return {
         "image_id": [f"{source}:{images.ids[position]}" for position in kept],
         "source": _constant(source, len(kept)),
-        "file_name": [images.file_names[position] for position in kept],
+        "file_name": [turned_name(images.file_names[i], file.turn) for i, file in zip(kept, files, strict=True)],
         "width": np.array([file.width for file in files], np.int32),
         "height": np.array([file.height for file in files], np.int32),
     }
@@ -69,7 +76,7 @@ def _manifest_columns(images: Images, found: list[Found], kept: np.ndarray) -> d
     return {
         "file_name": [images.file_names[position] for position in kept],
         "bytes": np.array([file.size for file in files], np.int64),
-        "modified": np.array([file.modified for file in files], np.float64),
+        "content": [file.content for file in files],
     }
 
 

@@ -17,6 +17,8 @@ from pipeline.sources.assemble import assemble
 from pipeline.sources.chosen import image_list
 from pipeline.sources.detections import read_detections
 from pipeline.sources.image_files import FileCheck, Found
+from pipeline.sources.oddities import oddities, set_oddities, shared_pictures
+from pipeline.sources.orientation import orientation_of, settled
 from pipeline.sources.records import Records
 
 SECONDS = 40.0  # for the images of all sources together
@@ -52,31 +54,67 @@ def findings(params: Params, seconds: float = SECONDS) -> list[Finding]:
     found: list[Finding] = []
     rendered = {str(layout.synthetic(name)) for name in params.synthesize}
     sources = params.data.sources
+    contents: dict[str, list[tuple[str, str]]] = {}
     for name, source in sources.items():
         where = f"data.sources.{name}"
         if not Path(source.index).exists() and any(source.index.startswith(folder) for folder in rendered):
             found.append(Finding(where, "fine", "not rendered yet; the stage synthesize makes it"))
             continue
         try:
-            found += _source(name, source, where, params.ingest.max_bad_share, seconds / len(sources))
+            found += _source(name, source, where, params.ingest.max_bad_share, seconds / len(sources), contents)
         except ValueError as error:
             found.append(Finding(where, "error", str(error)))
     found += _detections(params)
-    return found + _overlaps(params) + _unwatched(params)
+    found += [Finding("data.validation", "warning", text) for text in _leaks(params, contents)]
+    return found + _overlaps(params) + _unwatched(params) + _sets(params)
 
 
-def _source(name: str, source: Source, where: str, allowed: float, seconds: float) -> list[Finding]:
+def _leaks(params: Params, contents: dict[str, list[tuple[str, str]]]) -> list[str]:
+    """Pictures that stand in a validation set and elsewhere too, whatever they are called there."""
+    validation = set(params.data.validation)
+    return [
+        f"{count} pictures of {one} are in {other} too, by content, such as {own} and {its}: none that is "
+        "trained on may validate"
+        for one, other, own, its, count in shared_pictures(contents)
+        if (one in validation) != (other in validation)
+        and params.data.sources[one].index != params.data.sources[other].index
+    ]
+
+
+def _sets(params: Params) -> list[Finding]:
+    """What looks wrong in the keypoint sets."""
+    names = dict.fromkeys([params.data.keypoints, *(source.keypoints for source in params.data.sources.values())])
+    return [
+        Finding("data.keypoints", "warning", text) for name in names for text in set_oddities(load_keypoint_set(name))
+    ]
+
+
+def _source(
+    name: str,
+    source: Source,
+    where: str,
+    allowed: float,
+    seconds: float,
+    contents: dict[str, list[tuple[str, str]]],
+) -> list[Finding]:
+    """One source; the hashes of its pictures that were looked at go into `contents`."""
     records = read_records(source)
     root = Path(source.images)
     if not root.is_dir():
         return [Finding(where, "error", f"images = {source.images!r}: no such folder")]
     looked = _looked_at(source, records, seconds)
+    order = list(looked)
+    settled_files = settled([looked[i] for i in order], [records.images.file_names[i] for i in order], where)
+    looked = dict(zip(order, settled_files, strict=True))
+    contents[name] = [(records.images.file_names[i], file.content) for i, file in looked.items() if file.content]
     bad = {position for position, file in looked.items() if file.fault}
     unseen = len(records.images.ids) - len(looked)
     sizes = zip(records.images.widths, records.images.heights, strict=True)
     assumed = [looked.get(i, Found(width or 1 << 30, height or 1 << 30)) for i, (width, height) in enumerate(sizes)]
     assemble(name, source.index, records, assumed, TableInfo(source.keypoints, {name: source.images}))
     found = _counts(records, where, unseen)
+    odd = oddities(records, load_keypoint_set(source.keypoints))
+    found += [Finding(where, "warning", text) for text in odd]
     found += _quarantined(records, where, allowed, unseen)
     if bad and unseen:
         share = len(bad) / len(looked)
@@ -91,7 +129,10 @@ def _looked_at(source: Source, records: Records, seconds: float) -> dict[int, Fo
     images = records.images
     order = np.random.default_rng(0).permutation(len(images.ids))
     looked: dict[int, Found] = {}
-    check_files, until = FileCheck(source.images, decode=False), time.monotonic() + seconds
+    check_files, until = (
+        FileCheck(source.images, False, orientation_of(source), source.links),
+        time.monotonic() + seconds,
+    )
     for start in range(0, len(order), _AT_ONCE):
         some = order[start : start + _AT_ONCE].tolist()
         files = [(images.file_names[i], images.widths[i], images.heights[i]) for i in some]
@@ -106,6 +147,7 @@ def _counts(records: Records, where: str, unseen: int) -> list[Finding]:
     labelled = int((people.keypoints[:, :, 2] > 0).any(1).sum()) if len(people) else 0
     text = f"{len(records.images.ids)} images, {len(people)} people, {labelled} with keypoints"
     text += "".join(f", {count} {what.replace('_', ' ')} left out" for what, count in records.notes.items())
+    text += "".join(f", {count} {what}" for what, count in records.derived.items())
     found = [Finding(where, "fine", text + (f"; {unseen} images not looked at, for lack of time" if unseen else ""))]
     if len(people) and not labelled:
         found.append(Finding(where, "warning", "nobody has a labelled keypoint"))
@@ -130,13 +172,16 @@ def _changed(name: str, where: str, looked: dict[int, Found], records: Records) 
     path = layout.manifest(name)
     if not path.is_file():
         return []
-    manifest = read_table(path, "manifest").to_pydict()
-    known = dict(zip(manifest["file_name"], zip(manifest["bytes"], manifest["modified"], strict=True), strict=True))
+    try:
+        manifest = read_table(path, "manifest").to_pydict()
+    except ValueError as error:
+        return [Finding(where, "warning", str(error))]
+    known = dict(zip(manifest["file_name"], zip(manifest["bytes"], manifest["content"], strict=True), strict=True))
     names = records.images.file_names
     changed = [
         names[i]
         for i, file in looked.items()
-        if not file.fault and names[i] in known and known[names[i]] != (file.size, file.modified)
+        if not file.fault and names[i] in known and known[names[i]] != (file.size, file.content)
     ]
     if not changed:
         return []

@@ -12,26 +12,33 @@ from pipeline.sources.quarantine import Quarantine
 from pipeline.sources.records import Images, People
 
 
-def good_images(images: Images, found: Sequence[Found], index: str, quarantine: Quarantine) -> np.ndarray:
-    """Positions of the images that are of use; the others go to quarantine."""
-    kept, ids, names = [], set(), set()
+def good_images(
+    images: Images, found: Sequence[Found], index: str, quarantine: Quarantine
+) -> tuple[np.ndarray, dict[str, int]]:
+    """Positions of the images that are of use, and the row among them of every good id; others go to quarantine.
+
+    A file that is listed twice, as when two batches of labels are joined, is one image, whichever id its people name.
+    """
+    kept: list[int] = []
+    rows: dict[str, int] = {}
+    row_of_name: dict[str, int] = {}
     for position, (identity, name, file) in enumerate(zip(images.ids, images.file_names, found, strict=True)):
+        row = row_of_name.get(name)
         if file.fault:
             quarantine.add(index, f"image {identity}", file.fault, file.value)
-        elif identity in ids:
+        elif rows.get(identity, row) != row:
             quarantine.add(index, f"image {identity}", "duplicate image id", identity)
-        elif name in names:
-            quarantine.add(index, f"image {identity}", "duplicate file name", name)
+        elif row is not None:
+            rows[identity] = row
         else:
-            ids.add(identity)
-            names.add(name)
+            rows[identity] = row_of_name[name] = len(kept)
             kept.append(position)
-    return np.asarray(kept, np.int64)
+    return np.asarray(kept, np.int64), rows
 
 
 def good_people(
     people: People,
-    image_rows: dict[str, int],
+    rows: np.ndarray,
     all_images: set[str],
     sizes: np.ndarray,
     index: str,
@@ -39,10 +46,9 @@ def good_people(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Positions of the people that are of use, and the image row of each; the others go to quarantine.
 
-    `image_rows` leads from the ids of good images to their row, `sizes` [images, 2] is width and height by row, and
-    `all_images` are the ids of all images that the index lists.
+    `rows` [N] is the image row of each person, -1 where the image is no good one, `sizes` [images, 2] is width and
+    height by row, and `all_images` are the ids of all images that the index lists.
     """
-    rows = np.array([image_rows.get(identity, -1) for identity in people.image_ids], np.int64)
     bad = np.zeros(len(people), bool)
 
     def refuse(where: Any, reason: str, values: Any) -> None:
@@ -59,6 +65,7 @@ def good_people(
     refuse(_repeated(people.ids), "duplicate annotation id", people.ids)
     boxes = people.boxes
     refuse(~np.isfinite(boxes).all(1), "the box is not finite", boxes)
+    refuse((boxes == 0).all(1), "no box, and neither keypoints nor a mask to derive it from", boxes)
     refuse(~(boxes[:, 2:] > 0).all(1), "the box is empty", boxes)
     if len(sizes):
         with np.errstate(invalid="ignore"):  # infinite ones are refused already

@@ -12,9 +12,9 @@ import pyarrow as pa
 from pipeline.records.artefacts import provenance
 from pipeline.records.tables import TableInfo, table_from, table_info
 from pipeline.sources.json_index import JsonIndex
+from pipeline.sources.mending import whole
 from pipeline.sources.records import MALFORMED, fault_in_numbers, identities, is_identity, numbers, optional_numbers
 
-PERSON = 1  # COCO's category
 _HUGE = float(np.finfo(np.float32).max)
 
 
@@ -23,8 +23,10 @@ def read_detections(path: str | Path, images: pa.Table) -> pa.Table:
 
     Rows come image by image in the order of `images` (the source's table), the best box first. Other categories,
     images that the table does not hold, and boxes that are empty or outside their image are left out and counted in
-    the metadata (`made_by["left_out"]`). ValueError names a record that is malformed, or a file of which no image fits.
+    the metadata (`made_by["left_out"]`). ValueError names a record that is malformed, or a file of which no image or no
+    category fits: that of the source's own file, 1 where it has none.
     """
+    category = table_info(images).made_by.get("category", 1)
     file = JsonIndex(path)
     if not file.is_array:
         raise ValueError(f"{path}: no COCO results file: expected a list of detections")
@@ -32,10 +34,17 @@ def read_detections(path: str | Path, images: pa.Table) -> pa.Table:
     def refuse(position: str, text: str) -> None:
         raise ValueError(f"{path}: {position} is not valid JSON: {text}")
 
-    parts = [_columns(path, batch) for batch in file.batches("", refuse) if batch]
+    others: set[Any] = set()
+    parts = [_columns(path, batch, category, others) for batch in file.batches("", refuse) if batch]
     if not parts:
         raise ValueError(f"{path}: holds no detections")
     people, boxes, scores = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
+    if not people.any():
+        there = ", ".join(sorted(map(str, others))[:5])
+        raise ValueError(
+            f"{path}: no detection of a person: category {category} is asked for, as the source's annotations have it, "
+            f"the file has category {there}; many detectors count from 0: write the category that the source has"
+        )
     sources = images["source"].unique().to_pylist()
     if len(sources) != 1:
         raise ValueError(f"{path}: detections belong to one source, the images come from {sources}")
@@ -69,14 +78,18 @@ def _on_images(images: pa.Table, rows: np.ndarray) -> dict[str, Any]:
     return {name: images[name].combine_chunks().take(pa.array(rows)) for name in names}
 
 
-def _columns(path: str | Path, batch: Sequence[Any]) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
-    """Image ids, whether the category is people [N], boxes [N, 4] and scores [N]."""
+def _columns(
+    path: str | Path, batch: Sequence[Any], category: int | str, others: set[Any]
+) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+    """Image ids, whether the category is people [N], boxes [N, 4] and scores [N]; adds to the `others` categories."""
     try:
         with np.errstate(over="ignore"):
             boxes = numbers([record["bbox"] for record in batch], 4).astype(np.float32)
             scores = optional_numbers([record["score"] for record in batch]).astype(np.float32)
-        people = np.array([record.get("category_id", PERSON) == PERSON for record in batch], bool)
-        ids = identities([record["image_id"] for record in batch])
+        categories = [record.get("category_id", category) for record in batch]
+        people = np.array([own == category for own in categories], bool)
+        others |= {own for own in categories if own != category}
+        ids = identities([whole(record["image_id"]) for record in batch])
     except MALFORMED:
         raise _malformed(path, batch) from None
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
@@ -93,6 +106,6 @@ def _malformed(path: str | Path, batch: Sequence[Any]) -> ValueError:
         values = [*record["bbox"], record.get("score")]
         if not all(isinstance(value, int | float) and abs(value) < _HUGE for value in values):
             return ValueError(f"{path}: a detection on image {record.get('image_id')}: not finite numbers: {values}")
-        if not is_identity(record.get("image_id")):
+        if not is_identity(whole(record.get("image_id"))):
             return ValueError(f"{path}: a detection has no image_id: {record!r:.100}")
     return ValueError(f"{path}: a detection cannot be read: {batch[0]!r:.100}")

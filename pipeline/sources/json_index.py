@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import itertools
 import json
 import re
+import stat
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,21 +21,27 @@ _QUOTE, _BACKSLASH = ord('"'), ord("\\")
 _STEP = np.zeros(256, np.int8)
 _STEP[list(b"{[")], _STEP[list(b"}]")] = 1, -1
 _NUMBERS = rb'"%b"\s*:\s*(\[[\[\]0-9eE+\-., \t\r\n]*\])'  # ends at the last bracket before the next key or brace
+_GZIP = b"\x1f\x8b"
+_TIMES = 200  # that a packed file may grow, beside the first 64 MB: annotations grow 4 to 30 times
 _KEY = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:\s*$')
 
 
 class JsonIndex:
-    """A JSON file whose root is an array, or an object with arrays as members.
+    """A JSON file, which may be packed by gzip, whose root is an array, or an object with arrays as members.
 
-    ValueError names the file when it is missing, empty, not JSON, or neither of the two.
+    ValueError names the file when it is missing, no file, empty, not JSON, or neither of the two.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         try:
+            if not stat.S_ISREG(self.path.stat().st_mode):
+                raise ValueError(f"{path}: not a file; JSON annotations belong there")
             self._data = self.path.read_bytes()
         except OSError as error:
             raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
+        if self._data.startswith(_GZIP):
+            self._data = _unpacked(self._data, path)
         start = len(self._data) - len(self._data.removeprefix(b"\xef\xbb\xbf").lstrip())
         end = len(self._data.rstrip())
         if start >= end:
@@ -48,6 +58,21 @@ class JsonIndex:
             return orjson.loads(self._data[start:end])
         except orjson.JSONDecodeError as error:
             raise ValueError(f"{self.path}: '{member}' is not valid JSON: {error}") from None
+
+    def array(self, member: str) -> bool:
+        """Whether the root has such an array; ValueError where it has the member, but no array."""
+        if member in self.members:
+            return True
+        found = re.search(rb'(?<!\\)"%b"\s*:\s*' % member.encode(), self._between())
+        if found is not None:
+            value = self._between()[found.end() :][:40].split(b",")[0].decode(errors="replace").strip()
+            raise ValueError(f"{self.path}: '{member}' is {value}; a list belongs there, [] where there are none")
+        return False
+
+    def _between(self) -> bytes:
+        """What stands in the root beside its containers."""
+        edges = [0, *itertools.chain.from_iterable(sorted(self.members.values())), len(self._data)]
+        return b" ".join(self._data[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True))
 
     def batches(self, member: str, refuse: Callable[[str, str], None], raw: str | None = None) -> Iterator[list[Any]]:
         """The elements of an array member ("" is the root itself), parsed some thousand at a time.
@@ -95,7 +120,7 @@ class JsonIndex:
             if text:
                 try:
                     batch += json.loads(b"[" + text + b"]")
-                except ValueError:
+                except (ValueError, RecursionError):
                     refuse(f"element {done + len(batch)}", self._shown(a, b))
         return batch
 
@@ -124,6 +149,18 @@ class JsonIndex:
 
     def _shown(self, start: int, end: int) -> str:
         return self._data[start : min(end, start + 80)].decode(errors="replace").strip(", \t\r\n")
+
+
+def _unpacked(data: bytes, path: str | Path) -> bytes:
+    largest = (64 << 20) + _TIMES * len(data)
+    try:
+        with gzip.open(io.BytesIO(data)) as file:
+            unpacked = file.read(largest + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: not a readable gzip file: {error}") from None
+    if len(unpacked) > largest:
+        raise ValueError(f"{path}: unpacks to more than {_TIMES} times its size, which no annotations do")
+    return unpacked
 
 
 class Raw(bytes):

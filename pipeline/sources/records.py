@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from pipeline.sources.quarantine import Quarantine
 BOX_TO_AREA = (
     0.53  # a person's mask fills so much of the box where a source has no masks; COCO's own API for other sets
 )
+BOX_MARGIN = 0.15  # where a person has no box, the keypoints' or the mask's extent grows by so much on every side
 
 _EMPTY = (b"[]", b"[[]]", None)
 
@@ -81,6 +83,9 @@ class Records:
     quarantine: Quarantine
     records: int  # images and people in the files, the bad ones included
     notes: dict[str, int] = field(default_factory=dict)  # what was left out on purpose, counted
+    category: int | str = 1  # the source's own id of the (first) category that is read
+    text_ids: bool = False  # image ids are texts, though they may look like numbers
+    derived: dict[str, int] = field(default_factory=dict)  # what a record lacked and was derived, counted
 
 
 def numbers(values: Sequence[Any], length: int) -> np.ndarray:
@@ -95,15 +100,20 @@ def numbers(values: Sequence[Any], length: int) -> np.ndarray:
 
 def in_bulk(
     records: Sequence[Any],
+    mend: Callable[[Any], Any],
     convert: Callable[[Sequence[Any]], People],
     fault: Callable[[Any], tuple[str, Any] | None],
     refuse: Callable[[Any, str, Any], None],
 ) -> Iterable[People]:
-    """Convert many records at once; where that fails, find the faulty ones one by one, refuse them, convert the rest.
+    """Convert many records at once; where that fails, mend them all, find the faulty ones, refuse those.
 
-    `fault` says what is wrong with the form of one record (reason, value), or None.
+    `mend` rewrites a record whose form differs a little. `fault` says what is wrong with the form of one record
+    (reason, value), or None.
     """
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is a fault of its own
+        with suppress(*MALFORMED):
+            return [convert(records)]
+        records = list(map(mend, records))
         try:
             return [convert(records)]
         except MALFORMED:

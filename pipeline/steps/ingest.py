@@ -17,6 +17,7 @@ from pipeline.settings import Ingest, Params, Source
 from pipeline.sources import read_records
 from pipeline.sources.assemble import assemble
 from pipeline.sources.image_files import FileCheck, Found
+from pipeline.sources.orientation import orientation_of, settled
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
@@ -30,10 +31,12 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
         files = list(zip(images.file_names, images.widths, images.heights, strict=True))
         size = params.spread.shard_images
         shards = [files[start : start + size] for start in range(0, len(files), size)]
-        check = FileCheck(source.images, settings.check_images)
+        check = FileCheck(source.images, settings.check_images, orientation_of(source), source.links)
         found = list(chain.from_iterable(progress.map(check, shards, description="check images")))
+        found = settled(found, images.file_names, f"data.sources.{item}")
     with progress.task("build tables"):
         made_by = _provenance(source, settings, found)
+        made_by |= {"category": records.category, "text_ids": records.text_ids}
         info = TableInfo(source.keypoints, {item: source.images}, made_by)
         tables = assemble(item, source.index, records, found, info)
     with progress.task("write"):
@@ -48,18 +51,21 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
             "records": records.records,
             "quarantined": records.quarantine.reasons(),
             "left_out": records.notes,
+            "derived": records.derived,
         }
         write_json(layout.figures("ingest", item), figures)
     bad = len(records.quarantine)
     if bad:
         progress.say(f"{item}: {bad} of {records.records} records set aside, see {layout.quarantine(item)}")
+    for what, count in records.derived.items():
+        progress.say(f"{item}: {count} {what}")
     return headline(figures) | {"quarantined": bad}
 
 
 def _provenance(source: Source, settings: Ingest, found: list[Found]) -> dict[str, Any]:
-    """What made the tables. A folder of images is known by the sizes of its files: a hash would read them all."""
+    """What made the tables. A folder of images is known by the contents of its files."""
     configured = {"source": source.model_dump(exclude_defaults=True), **settings.model_dump()}
     if not Path(source.index).is_dir():
         return provenance(configured, [source.index, *([source.only] if source.only else [])])
-    sizes = json.dumps([file.size for file in found]).encode()
-    return {"settings": configured, "inputs": {source.index: hashlib.md5(sizes).hexdigest()}}
+    contents = json.dumps([file.content for file in found]).encode()
+    return {"settings": configured, "inputs": {source.index: hashlib.md5(contents).hexdigest()}}

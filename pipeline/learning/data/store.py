@@ -20,7 +20,7 @@ from pipeline.learning.data.feed import Feed
 from pipeline.learning.data.rows import Rows, by_image, rows_of
 from pipeline.progress import Progress
 from pipeline.records.artefacts import set_aside, written
-from pipeline.records.images import ImageReader
+from pipeline.records.images import ImageReader, file_of
 from pipeline.records.tables import keypoint_set, to_numpy
 from pipeline.settings import Augmentation
 from postproc.coordinates import crop_transforms
@@ -129,7 +129,7 @@ def _files(rows: Rows, order: np.ndarray) -> np.ndarray:
         if rows.path(row) != path:
             path = rows.path(row)
             try:
-                status = os.stat(path)
+                status = os.stat(file_of(path))
             except OSError as error:
                 raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
             state = status.st_size, status.st_mtime

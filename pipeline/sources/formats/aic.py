@@ -50,9 +50,9 @@ def read(source: Source, keypoints: KeypointSet) -> Records:
             people += _people_of(record)
         count += len(people)
         convert, fault_in = partial(_convert, keypoints=len(keypoints)), partial(_fault, keypoints=len(keypoints))
-        parts += in_bulk(people, convert, fault_in, refuse)
+        parts += in_bulk(people, _as_it_is, convert, fault_in, refuse)
     unparsed = quarantine.reasons().get("the record is not valid JSON", 0)
-    return Records(images, People.joined(parts, len(keypoints)), quarantine, count + unparsed)
+    return Records(images, People.joined(parts, len(keypoints)), quarantine, count + unparsed, text_ids=True)
 
 
 def _image_fault(record: Any) -> tuple[str, Any] | None:
@@ -71,6 +71,10 @@ def _people_of(record: dict[str, Any]) -> Iterable[tuple[str, str, Any, Any]]:
     boxes, points = record["human_annotations"], record["keypoint_annotations"]
     for person in dict.fromkeys([*boxes, *points]):
         yield record["image_id"], person, boxes.get(person), points.get(person)
+
+
+def _as_it_is(person: tuple[str, str, Any, Any]) -> tuple[str, str, Any, Any]:
+    return person
 
 
 def _fault(person: tuple[str, str, Any, Any], keypoints: int) -> tuple[str, Any] | None:

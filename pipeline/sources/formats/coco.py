@@ -12,7 +12,9 @@ import numpy as np
 
 from pipeline.records.keypoints import KeypointSet
 from pipeline.settings import Source
+from pipeline.sources.categories import check_names, chosen_categories
 from pipeline.sources.json_index import JsonIndex
+from pipeline.sources.mending import mended, whole
 from pipeline.sources.quarantine import Quarantine
 from pipeline.sources.records import (
     MALFORMED,
@@ -38,7 +40,7 @@ def read(source: Source, keypoints: KeypointSet) -> Records:
     Categories other than people are counted and left out. ValueError when the file is no COCO JSON, or when its
     category declares keypoints other than the set's, by name and order.
     """
-    reading = CocoReading(keypoints)
+    reading = CocoReading(keypoints, source.categories)
     reading.read(JsonIndex(source.index))
     return reading.result()
 
@@ -48,10 +50,12 @@ class CocoReading:
     """Collects the records of one or more files of COCO's form.
 
     `prepare_images` and `prepare_people` may rewrite a batch of parsed records before it is looked at, for formats
-    that differ from COCO's in a few places.
+    that differ from COCO's in a few places. Records that COCO's form does not fit are `mended` where that is plain.
     """
 
     keypoints: KeypointSet
+    wanted: list[str] | None = None  # names of the categories that are meant; None: people, or those with keypoints
+    declared: tuple[str, ...] | None = None  # that categories must declare, if not the whole set; (): anything
     prepare_images: Callable[[list[Any]], list[Any]] = list
     prepare_people: Callable[[list[Any]], list[Any]] = list
     notes: dict[str, int] = field(default_factory=dict)  # what is left out on purpose
@@ -59,15 +63,17 @@ class CocoReading:
     _parts: list[People] = field(default_factory=list)
     _quarantine: Quarantine = field(default_factory=Quarantine)
     _records: int = 0
+    _text_ids: bool = False
+    _category: int | str = 1
 
     def read(self, file: JsonIndex) -> None:
         """Add a file's images and people."""
-        if file.is_array or "images" not in file.members:
+        if file.is_array or not file.array("images"):
             raise ValueError(f"{file.path}: no COCO annotation file: it has no 'images'")
         people, others = self._categories(file)
         for batch in file.batches("images", partial(self._no_json, file.path, "images")):
-            self._add_images(self.prepare_images(batch), file.path)
-        if "annotations" not in file.members:
+            self.add_images(self.prepare_images(batch), file.path)
+        if not file.array("annotations"):
             return
         for batch in file.batches("annotations", partial(self._no_json, file.path, "annotations"), "segmentation"):
             self.add_people(self._without(others, self.prepare_people(batch)), people, file.path)
@@ -77,6 +83,7 @@ class CocoReading:
         self._records += len(batch)
         self._parts += in_bulk(
             batch,
+            mended,
             partial(_convert, people=people, keypoints=len(self.keypoints)),
             partial(_person_fault, people=people, keypoints=len(self.keypoints)),
             partial(self._refuse, path, "annotation"),
@@ -90,22 +97,30 @@ class CocoReading:
     def result(self) -> Records:
         """Everything that was read."""
         people = People.joined(self._parts, len(self.keypoints))
-        return Records(self._images, people, self._quarantine, self._records, self.notes)
+        return Records(
+            self._images, people, self._quarantine, self._records, self.notes, self._category, self._text_ids
+        )
 
     def _refuse(self, path: Path, kind: str, record: Any, reason: str, value: Any) -> None:
         name = f"{kind} {record.get('id')}" if isinstance(record, dict) else kind
         self._quarantine.add(path, name, reason, value)
 
+    def refuse_text(self, path: Path, position: str, text: str) -> None:
+        """Set a record aside that is no JSON."""
+        self._no_json(path, "record", position, text)
+
     def _no_json(self, path: Path, kind: str, position: str, text: str) -> None:
         self._records += 1
         self._quarantine.add(path, f"{kind}, {position}", "the record is not valid JSON", text)
 
-    def _add_images(self, batch: list[Any], path: Path) -> None:
+    def add_images(self, batch: list[Any], path: Path) -> None:
+        """Add images of COCO's form."""
         self._records += len(batch)
+        self._text_ids = self._text_ids or any(isinstance(r, dict) and type(r.get("id")) is str for r in batch[:1])
         try:
             self._images.extend(*_image_columns(batch))
         except MALFORMED:
-            for record in batch:
+            for record in map(mended, batch):
                 fault = _image_fault(record)
                 if fault:
                     self._refuse(path, "image", record, *fault)
@@ -121,29 +136,20 @@ class CocoReading:
 
     def _categories(self, file: JsonIndex) -> tuple[set[Any], set[Any]]:
         """Ids of the categories that are people, and of the others."""
-        declared = file.value("categories") if "categories" in file.members else []
+        declared = file.value("categories") if file.array("categories") else []
         if not isinstance(declared, list) or not all(isinstance(c, dict) and "id" in c for c in declared):
             raise ValueError(f"{file.path}: 'categories' is not a list of categories with ids: {declared!r:.200}")
-        people = [c for c in declared if c.get("name") == "person"] or [c for c in declared if c.get("keypoints")]
-        people = people or declared
-        for category in people:
-            names = category.get("keypoints")
-            if names is not None and not isinstance(names, list):
-                raise ValueError(
-                    f"{file.path}: category '{category.get('name')}': keypoints is no list: {names!r:.200}"
-                )
-            if names and tuple(names) != self.keypoints.names:
-                raise ValueError(
-                    f"{file.path}: category '{category.get('name')}' declares the keypoints "
-                    f"{', '.join(map(str, names))}; "
-                    f"the source's keypoint set '{self.keypoints.name}' has {', '.join(self.keypoints.names)}. Declare "
-                    "the file's own names, in its order, in a keypoint set and name that as the source's `keypoints`"
-                )
+        people = chosen_categories(declared, self.wanted, self.keypoints, file.path)
+        for category in people if self.declared != () else ():
+            check_names(category, self.declared or self.keypoints.names, self.keypoints.name, file.path)
         ids = {_hashable(c["id"]) for c in people}
+        if people and is_identity(_hashable(people[0]["id"])):
+            self._category = _hashable(people[0]["id"])
         return ids, {_hashable(c["id"]) for c in declared} - ids
 
 
 def _hashable(value: Any) -> Any:
+    value = whole(value)
     return value if isinstance(value, int | str) else repr(value)
 
 

@@ -10,9 +10,7 @@ from pipeline.records.keypoints import KeypointSet
 from pipeline.settings import Source
 from pipeline.sources.formats.coco import CocoReading
 from pipeline.sources.json_index import JsonIndex
-from pipeline.sources.records import Records
-
-_BOX_MARGIN = 0.15  # where a person has no box, the keypoints' extent grows by so much on every side
+from pipeline.sources.records import BOX_MARGIN, Records
 
 
 def read(source: Source, keypoints: KeypointSet) -> Records:
@@ -26,7 +24,7 @@ def read(source: Source, keypoints: KeypointSet) -> Records:
     files = sorted(index.glob("*.json")) if index.is_dir() else [index]
     if not files:
         raise ValueError(f"{index}: no PoseTrack18 sequence (*.json) in this folder")
-    reading = CocoReading(keypoints)
+    reading = CocoReading(keypoints, source.categories)
     for path in files:
         sequence = _Sequence(reading)
         reading.prepare_images, reading.prepare_people = sequence.frames, sequence.people
@@ -81,8 +79,8 @@ def _with_box(person: dict[str, Any]) -> bool:
         return False
     (left, top), (right, bottom) = map(min, zip(*labelled, strict=True)), map(max, zip(*labelled, strict=True))
     width, height = max(right - left, 1.0), max(bottom - top, 1.0)
-    grown = 1 + 2 * _BOX_MARGIN
-    person["bbox"] = [left - _BOX_MARGIN * width, top - _BOX_MARGIN * height, grown * width, grown * height]
+    grown = 1 + 2 * BOX_MARGIN
+    person["bbox"] = [left - BOX_MARGIN * width, top - BOX_MARGIN * height, grown * width, grown * height]
     return True
 
 

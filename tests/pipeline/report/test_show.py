@@ -126,7 +126,7 @@ def test_rows_are_drawn_where_they_lie(instances: Path, tmp_path: Path) -> None:
 def test_nothing_to_draw(instances: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no rows to draw that --where chooses"):
         draw_rows(instances, tmp_path / "out", Progress(), where={"kind": "pseudo"})
-    columns = {"file_name": ["a"], "bytes": [1], "modified": [0.0]}
+    columns = {"file_name": ["a"], "bytes": [1], "content": ["0"]}
     write_table(tmp_path / "m.parquet", table_from("manifest", columns, TableInfo(COCO, {})))
     with pytest.raises(ValueError, match=r"m\.parquet: the table manifest has nothing to draw; allowed: instances"):
         draw_rows(tmp_path / "m.parquet", tmp_path / "out", Progress())

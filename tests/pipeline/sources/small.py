@@ -42,11 +42,11 @@ def ingested(source: Source, **settings: Any) -> dict[str, Any]:
     return tables | {"told": told, "figures": json.loads(layout.figures("ingest", "it").read_text())}
 
 
-def write_images(folder: Path, count: int, suffix: str = "jpg") -> None:
-    """Images 1 to `count` of 64 x 48 pixels, distinct noise."""
+def write_images(folder: Path, count: int, suffix: str = "jpg", seed: int = 0) -> None:
+    """Images 1 to `count` of 64 x 48 pixels, distinct noise, other noise with another seed."""
     folder.mkdir(parents=True, exist_ok=True)
     for i in range(1, count + 1):
-        picture = np.random.default_rng(i).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+        picture = np.random.default_rng([i, seed] if seed else i).integers(0, 256, (48, 64, 3), dtype=np.uint8)
         cv2.imwrite(str(folder / f"{i}.{suffix}"), picture)
 
 
@@ -73,9 +73,9 @@ def coco_content(people: int = 3, keypoints: str = "coco") -> dict[str, Any]:
     }
 
 
-def write_coco(folder: Path, content: dict[str, Any] | bytes, images: int = 3) -> Source:
+def write_coco(folder: Path, content: dict[str, Any] | bytes, images: int = 3, seed: int = 0) -> Source:
     """Write content (or a file's bytes) and its images; the source that reads them."""
-    write_images(folder / "images", images)
+    write_images(folder / "images", images, seed=seed)
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
     (folder / "index.json").write_bytes(data)
     return Source(format="coco", index=f"{folder}/index.json", images=f"{folder}/images", keypoints="coco")

@@ -1,0 +1,5 @@
+"""CrowdPose publishes COCO's format."""
+
+from pipeline.sources.formats.coco import read
+
+__all__ = ["read"]
