@@ -100,6 +100,7 @@ def thinned(table: pa.Table, annotations: str) -> pa.Table:
     triples[dropped] = 0
     supervised = to_numpy(table, "supervised").astype(bool) & ~dropped
     columns = {name: table[name] for name in table.column_names}
-    columns |= {"keypoints": triples.reshape(table.num_rows, -1), "supervised": supervised}
+    weight = to_numpy(table, "weight") * ~dropped
+    columns |= {"keypoints": triples.reshape(table.num_rows, -1), "supervised": supervised, "weight": weight}
     thin = table_from("instances", columns, table_info(table))
     return thin.filter(pa.array(supervised.any(1)))

@@ -24,6 +24,7 @@ class Sample:
     keypoints: np.ndarray  # [B, K, 2], crop pixels
     present: np.ndarray  # [B, K] bool
     supervised: np.ndarray  # [B, K] bool
+    weight: np.ndarray  # [B, K] float32
 
 
 def draws(seed: int, epoch: int, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -42,13 +43,14 @@ def augmented(
     boxes: np.ndarray,
     keypoints: np.ndarray,
     supervised: np.ndarray,
+    weight: np.ndarray,
     random: tuple[np.ndarray, np.ndarray],
     settings: Augmentation,
     keypoint_set: KeypointSet,
     input_size: tuple[int, int],
     padding: float,
 ) -> Sample:
-    """Turn boxes [B, 4], keypoints [B, K, 3] (x, y, v; image pixels) and supervised [B, K] into samples.
+    """Turn boxes [B, 4], keypoints [B, K, 3] (x, y, v; image pixels), supervised and weight [B, K] into samples.
 
     With the probability `settings.half_body` the box shrinks to the upper or the lower body, where that many keypoints
     are labelled. Six samples in ten are rotated by a normal angle with `settings.rotation` degrees as its deviation,
@@ -63,26 +65,29 @@ def augmented(
     scale = scale * (1 + settings.scale * normal[:, 1].clip(-1, 1))
     transforms = crop_transforms(boxes, input_size, padding, rotation, scale)
     flipped = uniform[:, 0] < settings.flip
-    return _sample(transforms, keypoints, supervised, flipped, keypoint_set, input_size)
+    return _sample(transforms, keypoints, supervised, weight, flipped, keypoint_set, input_size)
 
 
 def plain(
     boxes: np.ndarray,
     keypoints: np.ndarray,
     supervised: np.ndarray,
+    weight: np.ndarray,
     keypoint_set: KeypointSet,
     input_size: tuple[int, int],
     padding: float,
 ) -> Sample:
     """The samples without augmentation; arguments as for `augmented`."""
     transforms = crop_transforms(boxes, input_size, padding)
-    return _sample(transforms, keypoints, supervised, np.zeros(len(boxes), bool), keypoint_set, input_size)
+    unmirrored = np.zeros(len(boxes), bool)
+    return _sample(transforms, keypoints, supervised, weight, unmirrored, keypoint_set, input_size)
 
 
 def _sample(
     transforms: np.ndarray,
     keypoints: np.ndarray,
     supervised: np.ndarray,
+    weight: np.ndarray,
     flipped: np.ndarray,
     keypoint_set: KeypointSet,
     input_size: tuple[int, int],
@@ -94,9 +99,10 @@ def _sample(
     points = np.where(swapped[:, :, None], points[:, keypoint_set.mirror], points)
     labelled = np.where(swapped, labelled[:, keypoint_set.mirror], labelled)
     supervised = np.where(swapped, supervised[:, keypoint_set.mirror], supervised)
+    weight = np.where(swapped, weight[:, keypoint_set.mirror], weight)
     # A labelled keypoint outside the crop is not "absent": the network must not learn an empty map for it.
     inside = ((points >= -0.5) & (points <= np.array([width, height]) - 0.5)).all(2)
-    return Sample(transforms, points, labelled & inside, supervised & ~(labelled & ~inside))
+    return Sample(transforms, points, labelled & inside, supervised & ~(labelled & ~inside), weight)
 
 
 def half_body_boxes(keypoints: np.ndarray, keypoint_set: KeypointSet, at_least: int) -> tuple[np.ndarray, np.ndarray]:

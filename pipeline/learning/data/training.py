@@ -26,6 +26,7 @@ class _Maker:
     rows: Rows
     keypoints: np.ndarray  # [N, K, 3]
     supervised: np.ndarray  # [N, K]
+    weight: np.ndarray  # [N, K]
     order: np.ndarray  # row of every position of the epoch
     keypoint_set: KeypointSet
     input_size: tuple[int, int]
@@ -56,10 +57,11 @@ class _Maker:
             keypoints=torch.from_numpy(sample.keypoints.astype(np.float32)),
             present=torch.from_numpy(sample.present),
             supervised=torch.from_numpy(sample.supervised),
+            weight=torch.from_numpy(sample.weight),
         )
 
     def _sample(self, positions: np.ndarray, chosen: np.ndarray) -> Sample:
-        rows = self.rows.boxes[chosen], self.keypoints[chosen], self.supervised[chosen]
+        rows = self.rows.boxes[chosen], self.keypoints[chosen], self.supervised[chosen], self.weight[chosen]
         if self.augmentation is None:
             return plain(*rows, self.keypoint_set, self.input_size, self.padding)
         random = draws(self.seed, self.epoch, positions)
@@ -110,6 +112,7 @@ def training_batches(
         rows_of(table),
         points.reshape(len(points), points.shape[1] // 3, 3),
         to_numpy(table, "supervised"),
+        to_numpy(table, "weight"),
         order.astype(np.int32),
         keypoint_set(table),
         (input_size[0], input_size[1]),

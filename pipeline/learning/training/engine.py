@@ -171,12 +171,13 @@ class Trainer:
             group["lr"] = rate
         images = normalise(batch.images, self.device, self.network)
         target, supervised = self._targets(batch), batch.supervised.to(self.device)
+        weight = batch.weight.to(self.device)
         with autocast(self.compute, self.device):
             outputs = self._forward(images)
-        loss = total_loss(outputs, target, supervised, settings.auxiliary_weight)
+        loss = total_loss(outputs, target, supervised, settings.auxiliary_weight, weight)
         self.scaler.scale(loss / settings.accumulate).backward()
         with torch.no_grad():
-            terms = torch.stack([loss, masked_mse(outputs[0], target, supervised)]).double()
+            terms = torch.stack([loss, masked_mse(outputs[0], target, supervised, weight)]).double()
             self.sums += mean_over_processes(terms)
         self._recent = [*self._recent[1 - _LOOK_BACK :], (batch.rows.numpy(), loss.detach())]
         if not update:

@@ -11,6 +11,7 @@ import torch
 
 from pipeline.learning.data import Batch, pace, training_batches
 from pipeline.records.keypoints import load_keypoint_set
+from pipeline.records.tables import table_from, table_info
 from pipeline.settings import Augmentation
 from postproc.coordinates import crop_transforms
 from tests.pipeline.learning.data.people import blob, centroid, noise_people, people_table
@@ -32,7 +33,7 @@ def batches(table: pa.Table, **changes: Any) -> list[Batch]:
 
 
 def content(batch: Batch) -> list[bytes]:
-    names = ("images", "keypoints", "present", "supervised", "rows", "transforms")
+    names = ("images", "keypoints", "present", "supervised", "weight", "rows", "transforms")
     return [getattr(batch, name).numpy().tobytes() for name in names]
 
 
@@ -66,7 +67,10 @@ def test_keypoints_follow_the_image(tmp_path: Path, sigma: float, size: int, sid
 
 
 def test_the_mirror_of_the_mirror_is_the_sample(tmp_path: Path):
-    table = noise_people(tmp_path)
+    plain = noise_people(tmp_path)
+    weight = np.arange(10 * 17, dtype=np.float32).reshape(10, 17)
+    columns = {name: plain[name] for name in plain.column_names} | {"weight": weight}
+    table = table_from("instances", columns, table_info(plain))
     straight = ALL.model_copy(update={"flip": 0.0})
     one = batches(table, augmentation=straight)
     two = batches(table, augmentation=straight.model_copy(update={"flip": 1.0}))
@@ -80,6 +84,7 @@ def test_the_mirror_of_the_mirror_is_the_sample(tmp_path: Path):
         torch.testing.assert_close(returned, a.keypoints, atol=1e-4, rtol=0)
         assert torch.equal(b.present[:, swap], a.present)
         assert torch.equal(b.supervised[:, swap], a.supervised)
+        assert torch.equal(b.weight[:, swap], a.weight)
 
 
 @pytest.mark.parametrize("workers", [2, 4])
