@@ -163,6 +163,8 @@ def _without_effect(params: Params) -> list[str]:
     ]:
         if model.architecture == "hrnet" and (model.mixers or model.auxiliary):
             found.append(f"{path}: mixers and auxiliary have no effect for architecture 'hrnet'")
+    if params.train_joint.training.unlabelled_batch_size and "U" not in letters_of(params):
+        found.append("train_joint.unlabelled_batch_size has no effect: no strategy uses U")
     if params.spread.runner == "threads" and params.spread.address is not None:
         found.append(f"spread.address = {params.spread.address!r} has no effect with runner 'threads'")
     return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from postproc.coordinates import apply, crop_transforms, mirror
 
 _BLOCK = 1024  # positions that share a random stream
 _UNIFORM, _NORMAL = 4, 2
+LABELLED, ADDED = 1, 3  # whose positions: those of the labelled rows, or of the rows of U on top of them
 _ROTATED = 0.6  # share of the samples that are rotated at all
 HALF_BODY_PADDING = 1.5  # takes the place of the person box's padding
 
@@ -27,12 +29,21 @@ class Sample:
     weight: np.ndarray  # [B, K] float32
 
 
-def draws(seed: int, epoch: int, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Random numbers for positions [B] of an epoch: uniform [B, 4] and normal [B, 2], whatever else is drawn."""
+def together(samples: Sequence[Sample]) -> Sample:
+    """The samples of several batches, one after the other."""
+    parts = {field.name: [getattr(sample, field.name) for sample in samples] for field in fields(Sample)}
+    return Sample(**{name: np.concatenate(arrays) for name, arrays in parts.items()})
+
+
+def draws(seed: int, epoch: int, positions: np.ndarray, series: int = LABELLED) -> tuple[np.ndarray, np.ndarray]:
+    """Random numbers for positions [B] of an epoch: uniform [B, 4] and normal [B, 2], whatever else is drawn.
+
+    Positions of U's own `series` have other numbers than the same ones of the labelled rows.
+    """
     uniform, normal = np.empty((len(positions), _UNIFORM)), np.empty((len(positions), _NORMAL))
     blocks = positions // _BLOCK
     for block in np.unique(blocks):
-        generator = np.random.default_rng([seed, epoch, 1, int(block)])
+        generator = np.random.default_rng([seed, epoch, series, int(block)])
         here = blocks == block
         uniform[here] = generator.random((_BLOCK, _UNIFORM))[positions[here] % _BLOCK]
         normal[here] = generator.standard_normal((_BLOCK, _NORMAL))[positions[here] % _BLOCK]

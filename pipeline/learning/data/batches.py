@@ -39,6 +39,7 @@ class Batch(Crops):
     present: Tensor  # bool [B, K]: labelled and inside the crop, so it gets a Gaussian
     supervised: Tensor  # bool [B, K]: the loss looks at its map
     weight: Tensor  # float32 [B, K]: how much it counts there
+    added: int  # how many of the rows, the last ones, are U's on top of a labelled batch
 
 
 class _Held(threading.local):
