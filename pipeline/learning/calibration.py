@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.settings import KeypointThreshold
+
 RIGHT = 0.5  # OKS of a single keypoint from which it counts as right
 _SHARED = 25.0  # people that the curve of all keypoints together stands for in the curve of each
 _FOLDS = 5
@@ -96,6 +98,26 @@ def surest(probability: np.ndarray, scores: np.ndarray, precision: float) -> np.
     kept = np.zeros(len(order), bool)
     kept[order[:count]] = True
     return kept.reshape(probability.shape)
+
+
+def precision_reached(
+    probability: np.ndarray, scores: np.ndarray, right: np.ndarray, target: float
+) -> dict[str, float | None]:
+    """How many keypoints a target precision keeps, and how many of them are right; None where it keeps none."""
+    known = np.isfinite(right)
+    kept = surest(np.where(known, probability, 0), scores, target) & known
+    share = float(kept.sum() / max(known.sum(), 1))
+    return {"target": target, "kept": share, "right": float(right[kept].mean()) if kept.any() else None}
+
+
+def chosen_keypoints(cut: KeypointThreshold, scores: np.ndarray, probability: np.ndarray | None) -> np.ndarray:
+    """[N, K] which keypoints U has."""
+    if cut.mode == "fixed" or not len(scores):
+        return np.asarray(scores >= cut.value)
+    if cut.mode == "quantile":
+        return np.asarray(scores >= np.quantile(scores, cut.value, axis=0))
+    assert probability is not None  # the settings say what is calibrated
+    return surest(probability, scores, cut.value)
 
 
 def reliability(probability: np.ndarray, right: np.ndarray) -> list[dict[str, Any]]:

@@ -21,6 +21,20 @@ class Predictions:
     scores: np.ndarray  # [M, K], 0 for those
 
 
+@dataclass(frozen=True)
+class Opinion:
+    """What a teacher from outside says of the N people of a table: calibrated, in the target set's definitions."""
+
+    identity: str  # its name and what it is made of
+    weight: float  # in the ensemble, where a network of ours has 1
+    points: np.ndarray  # [N, K, 2] image pixels, NaN for what it does not know
+    scores: np.ndarray  # [N, K]
+
+    def of(self, first: int, end: int) -> Opinion:
+        """Of a range of the people."""
+        return Opinion(self.identity, self.weight, self.points[first:end], self.scores[first:end])
+
+
 def whose(boxes: np.ndarray, images: np.ndarray, predictions: Predictions) -> np.ndarray:
     """[N] the prediction of each person with a box [N, 4] in an image [N]: the best IoU from 0.3 on; -1 for none."""
     there = defaultdict(list)

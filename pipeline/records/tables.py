@@ -93,6 +93,7 @@ def schema(table: str, keypoints: int) -> pa.Schema:
             ("score", pa.float32()),
             ("model", _NAME),
         ],
+        "answers": [("person_id", pa.string()), ("keypoints", triples)],  # x, y, probability of being right
         "masks": [("instance_id", pa.string()), ("segmentation", pa.string())],  # COCO's JSON
         "quarantine": [
             ("file", pa.string()),

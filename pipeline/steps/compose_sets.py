@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,12 @@ def trained_rows(path: Path, target: KeypointSet | None = None) -> pa.Table:
     if table.num_rows and not rows.num_rows:
         raise ValueError(f"{path}: none of {table.num_rows} people has a labelled keypoint to train on")
     return rows
+
+
+def held_out(table: pa.Table, share: float) -> np.ndarray:
+    """[N] whether the teachers do not see a row of C: a share of the images, by their ids, whatever else C has."""
+    drawn = {name: zlib.crc32(name.encode()) / 2**32 < share for name in table["image_id"].unique().to_pylist()}
+    return np.array([drawn[name] for name in table["image_id"].to_pylist()], bool)
 
 
 def thinned(table: pa.Table, annotations: str) -> pa.Table:
