@@ -201,7 +201,8 @@ class OutsideTeacher(Section):
     path: str
     """What DVC watches: the folder with its files."""
     files: Annotated[dict[Name, str], Field(min_length=1)]
-    """By source, its file in that folder; C's is needed, where its offsets and scores are measured."""
+    """By source, its file in that folder; C's is needed, where its offsets and scores are
+    measured; the validation's tells how good it is where nothing was fitted."""
     weight: Positive
     """Of what it says in the ensemble; a teacher of ours has 1."""
 

@@ -1,7 +1,8 @@
 """A teacher from outside: what it says of our people, in the target set's definitions and as probabilities.
 
 It was trained on other people's data, where a hip is another place and a score means what its makers mean. Both are
-measured on C: the offset of each keypoint, and how often a score is right.
+measured on C: the offset of each keypoint, and how often a score is right. A file for a validation source is measured
+too, on people whom neither was fitted on.
 """
 
 from __future__ import annotations
@@ -19,19 +20,30 @@ from pipeline.learning.calibration import (
     cross_fitted,
     expected_calibration_error,
     fitted,
+    precision_reached,
     reliability,
     right_keypoints,
 )
 from pipeline.learning.outside import Predictions, offsets, whose
 from pipeline.learning.training.validation import oks_to_truth, validation_figures
 from pipeline.progress import Progress
-from pipeline.records.alignment import joined
+from pipeline.records.alignment import joined, read_in
 from pipeline.records.artefacts import provenance, write_json, written
 from pipeline.records.keypoints import KeypointSet, load_keypoint_set
-from pipeline.records.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
+from pipeline.records.tables import (
+    TableInfo,
+    labelled_people,
+    read_table,
+    table_from,
+    table_info,
+    to_numpy,
+    write_table,
+)
 from pipeline.settings import OutsideTeacher, Params
 from pipeline.sources.teacher_files import read_card, read_predictions
 from pipeline.steps.compose_sets import labelled_rows
+
+TARGETS = (0.8, 0.9, 0.95)  # precisions whose cost the figures tell
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
@@ -47,6 +59,11 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     with progress.task("write"), written(layout.OUTSIDE / item) as folder:
         folder.mkdir(parents=True)
         for source in teacher.files:
+            if source in params.data.validation and source not in params.data.labelled:
+                people = labelled_people(read_in(layout.instances(source), target))
+                moved = corrected(on_people(teacher, people, target), away)
+                figures[f"on {source}"] = accuracy(moved, people, target, calibration(moved.scores))
+                continue
             people, identity = people_of(params, labelled, source)
             answers = on_people(teacher, people, target)
             info = TableInfo(target, table_info(people).image_roots, made_by)
@@ -88,37 +105,59 @@ def on_people(teacher: OutsideTeacher, people: pa.Table, target: KeypointSet) ->
 def measured(
     found: Predictions, labelled: pa.Table, target: KeypointSet
 ) -> tuple[np.ndarray, Calibration, dict[str, Any]]:
-    """Offsets [K, 2] as shares of the box's size, what its scores mean, and how good the teacher is on C.
-
-    Accuracy is that of the keypoints that the teacher knows, the others taken for unlabelled.
-    """
+    """Offsets [K, 2] as shares of the box's size, what its scores mean, and how good the teacher is on C."""
     truth = to_numpy(labelled, "keypoints").reshape(labelled.num_rows, -1, 3).astype(float)
-    area, sigmas = to_numpy(labelled, "area").astype(float), target.sigmas
-    assert sigmas is not None  # the settings' checks
     away = offsets(found.points, truth, sizes(found.boxes))
     moved = corrected(found, away)
-    known = np.isfinite(moved.points).all(2)
-    there = np.where(known[:, :, None], moved.points, 0.0)
-    right = np.where(known, right_keypoints(there, truth, area, sigmas), np.nan)
-    before = np.where(known, right_keypoints(np.nan_to_num(found.points), truth, area, sigmas), np.nan)
-    bins = reliability(cross_fitted(found.scores, right), right)
-    names = [name for name, anybody in zip(target.names, known.any(0), strict=True) if anybody]
-    asked = truth[:, np.flatnonzero(known.any(0))]
-    alike = oks_to_truth(there[:, known.any(0)], asked, area, part_of(target, names))
-    return (
-        away,
-        fitted(found.scores, right),
-        {
-            "people": labelled.num_rows,
-            **{key.removeprefix("val_"): value for key, value in validation_figures(alike).items()},
-            "right": float(np.nanmean(right)) if np.isfinite(right).any() else 0.0,
-            "right_without_offsets": float(np.nanmean(before)) if np.isfinite(before).any() else 0.0,
-            "calibration_error": expected_calibration_error(bins),
-            "reliability": bins,
-            "keypoints": names,
-            "offsets": dict(zip(target.names, away.round(4).tolist(), strict=True)),
-        },
-    )
+    right = rightness(moved, labelled, target)
+    before = rightness(found, labelled, target)
+    figures = accuracy(moved, labelled, target, cross_fitted(found.scores, right)) | {
+        "right_without_offsets": _mean(before),
+        "keypoints": [target.names[k] for k in known_at_all(found)],
+        "offsets": dict(zip(target.names, away.round(4).tolist(), strict=True)),
+    }
+    return away, fitted(found.scores, right), figures
+
+
+def rightness(found: Predictions, labelled: pa.Table, target: KeypointSet) -> np.ndarray:
+    """[N, K] whether what the teacher says is within OKS 0.5 of the labels; NaN where either says nothing."""
+    assert target.sigmas is not None  # the settings' checks
+    truth = to_numpy(labelled, "keypoints").reshape(labelled.num_rows, -1, 3).astype(float)
+    known = np.isfinite(found.points).all(2)
+    points = np.where(known[:, :, None], found.points, 0.0)
+    right = right_keypoints(points, truth, to_numpy(labelled, "area").astype(float), target.sigmas)
+    return np.where(known, right, np.nan)
+
+
+def accuracy(moved: Predictions, labelled: pa.Table, target: KeypointSet, probability: np.ndarray) -> dict[str, Any]:
+    """How good a teacher is on labelled people, of the keypoints that it knows; a person whom it misses counts as 0.
+
+    `probability` [N, K] is what its scores are taken for.
+    """
+    there = known_at_all(moved)
+    points = np.where(np.isfinite(moved.points), moved.points, np.inf)[:, there]
+    truth = to_numpy(labelled, "keypoints").reshape(labelled.num_rows, -1, 3).astype(float)[:, there]
+    names = [target.names[k] for k in there]
+    alike = oks_to_truth(points, truth, to_numpy(labelled, "area").astype(float), part_of(target, names))
+    right = rightness(moved, labelled, target)
+    bins = reliability(probability, right)
+    return {
+        "people": labelled.num_rows,
+        **{key.removeprefix("val_"): value for key, value in validation_figures(alike).items()},
+        "right": _mean(right),
+        "calibration_error": expected_calibration_error(bins),
+        "reliability": bins,
+        "precision_reached": [precision_reached(probability, moved.scores, right, each) for each in TARGETS],
+    }
+
+
+def known_at_all(found: Predictions) -> list[int]:
+    """The keypoints that a teacher knows on anybody."""
+    return np.flatnonzero(np.isfinite(found.points).all(2).any(0)).tolist()
+
+
+def _mean(right: np.ndarray) -> float:
+    return float(np.nanmean(right)) if np.isfinite(right).any() else 0.0
 
 
 def part_of(target: KeypointSet, names: list[str]) -> KeypointSet:
