@@ -65,6 +65,7 @@ def results(strategy: str) -> Path:
 
 MODELS = Path("models")
 TEACHERS = MODELS / "teachers"
+OUTSIDE = Path("data/outside")  # what teachers from outside say
 INDEX = Path("data/index")  # notes of what the items of a stage made, for the stages that join them
 REPORT = Path("reports/report.html")
 TIMES_PAGE = REPORT.with_name("times.html")  # what depends on the machine and the moment, beside the report
@@ -91,6 +92,11 @@ def detector(name: str) -> Path:
 def teacher(name: str) -> Path:
     """Folder of a teacher: weights and card."""
     return TEACHERS / name
+
+
+def outside(name: str, source: str) -> Path:
+    """What a teacher from outside says of the people of a source."""
+    return OUTSIDE / name / f"{source}.parquet"
 
 
 def joint(strategy: str) -> Path:

@@ -211,7 +211,7 @@ def training_step(network: PoseNetwork, compute: Compute, device: torch.device) 
         target = encode(points, present, (height, width), SIGMA)
         with autocast(compute, device):
             outputs = forward(images)
-        loss = total_loss(outputs, target, batch.supervised.to(device), AUXILIARY_WEIGHT)
+        loss = total_loss(outputs, target, batch.supervised.to(device), AUXILIARY_WEIGHT, batch.weight.to(device))
         scaler.scale(loss).backward()
         scaler.step(optimizer)
         scaler.update()

@@ -16,14 +16,18 @@ from model import checkpoints
 from model.network import PoseNetwork
 from pipeline.learning.devices import pick_device
 from pipeline.learning.inference import Prediction, flip_shift, predict, ready
+from pipeline.learning.outside import Opinion, agreed
 from pipeline.learning.shards import joined, kept
 from pipeline.records.artefacts import file_hash
 from pipeline.records.code import code_hash
 from pipeline.records.keypoints import KeypointSet
+from pipeline.records.tables import to_numpy
 from pipeline.settings import Compute, Decoding
 from postproc.codec import average_heatmaps, decode
 from postproc.coordinates import heatmap_to_image
 from postproc.heatmaps import GAUSSIAN, align_flipped
+
+_SIGMA = 0.08  # by which members agree where the keypoint set has none: the mean of COCO's below the face
 
 
 @dataclass(frozen=True)
@@ -89,10 +93,19 @@ class FuseShard:
     settings: Decoding
     batch_size: int
     compute: Compute
+    fusion: str = "mean"
+    opinions: tuple[Opinion, ...] = ()  # of teachers from outside; they take part in agreement alone
+
+    @property
+    def teachers(self) -> list[str]:
+        """Who they are: names with the hashes of what they are made of."""
+        return [member.identity for member in self.members] + [opinion.identity for opinion in self.opinions]
 
     @property
     def members(self) -> list[Member]:
-        """The networks on the device of this worker."""
+        """The networks on the device of this worker; none where all teachers are from outside."""
+        if not self.folders and self.opinions:
+            return []
         return load_members(self.folders, self.keypoints, pick_device(self.compute.device))
 
     def __call__(self, rows: tuple[int, int]) -> Path:
@@ -100,8 +113,13 @@ class FuseShard:
         people, members = self.people.slice(rows[0], rows[1] - rows[0]), self.members
         code = code_hash(__name__)
         decoding = {name: getattr(self.settings, name) for name in Decoding.model_fields}
+        opinions = [opinion.of(*rows) for opinion in self.opinions]
+        outside = [[o.identity, o.weight, o.points.tolist(), o.scores.tolist()] for o in opinions]
         settings = [[m.identity for m in members], decoding, self.batch_size, self.compute.precision, code]
-        return kept(self.work, people, settings, lambda: self._find(members, people))
+        if self.fusion == "mean":
+            return kept(self.work, people, settings, lambda: self._find(members, people))
+        settings += [self.fusion, outside]
+        return kept(self.work, people, settings, lambda: self._agree(members, people, opinions))
 
     def _find(self, members: Sequence[Member], people: pa.Table) -> dict[str, np.ndarray]:
         points = np.zeros((people.num_rows, len(self.keypoints), 2))
@@ -116,6 +134,24 @@ class FuseShard:
         ):
             points[batch.rows], scores[batch.rows], spread[batch.rows] = batch.points, batch.scores, batch.spread
         return {"points": points, "scores": scores, "spread": spread}
+
+    def _agree(self, members: Sequence[Member], people: pa.Table, opinions: Sequence[Opinion]) -> dict[str, np.ndarray]:
+        """Each keypoint from the member that agrees most with the others, see `agreed`."""
+        points = np.full((len(members), people.num_rows, len(self.keypoints), 2), np.nan)
+        scores = np.zeros(points.shape[:3])
+        for predictions in _predictions(members, people, self.settings, self.batch_size, self.compute):
+            for i, (member, prediction) in enumerate(zip(members, predictions, strict=True)):
+                maps = _merged(member, prediction, self.settings, self.keypoints)
+                points[i, prediction.rows], scores[i, prediction.rows] = _decoded(maps, prediction, self.settings)
+        points = np.concatenate([points, *(opinion.points[None] for opinion in opinions)])
+        scores = np.concatenate([scores, *(opinion.scores[None] for opinion in opinions)])
+        weights = np.array([1.0] * len(members) + [opinion.weight for opinion in opinions])
+        area = to_numpy(people, "bbox").astype(float)[:, 2:].prod(1)
+        point, score = agreed(points, scores, weights, np.asarray(self.keypoints.sigmas or _SIGMA), area)
+        known = np.isfinite(points).all(3)
+        middle = np.nansum(points, 0) / np.maximum(known.sum(0), 1)[:, :, None]
+        away = np.nansum((points - middle) ** 2, 0).sum(2) / np.maximum(known.sum(0), 1)
+        return {"points": point, "scores": score, "spread": np.sqrt(away)}
 
     def read(self, files: Sequence[Path]) -> FusedPoses:
         """The shards' poses as one, in order."""
@@ -134,6 +170,14 @@ def predict_fused(
     compute: Compute,
 ) -> Iterator[FusedPoses]:
     """Fused keypoints of every row's box of a table, batch by batch."""
+    for predictions in _predictions(members, table, settings, batch_size, compute):
+        yield _fuse(members, predictions, settings, keypoints)
+
+
+def _predictions(
+    members: Sequence[Member], table: pa.Table, settings: Decoding, batch_size: int, compute: Compute
+) -> Iterator[tuple[Prediction, ...]]:
+    """What each member says of the same people, batch by batch."""
     device = pick_device(compute.device)
     streams = [
         predict(
@@ -147,8 +191,7 @@ def predict_fused(
         )
         for member in members
     ]
-    for predictions in zip(*streams, strict=True):
-        yield _fuse(members, predictions, settings, keypoints)
+    yield from zip(*streams, strict=True)
 
 
 def _fuse(

@@ -39,7 +39,7 @@ class Calibration:
     """
 
     def __init__(self, params: Params, input_size: tuple[int, int], padding: float) -> None:
-        self.source = params.data.labelled
+        self.source = params.data.labelled[0]
         rows = rows_of(read_table(layout.instances(self.source), "instances"))
         if not len(rows):
             raise ValueError(f"{layout.instances(self.source)}: no people to calibrate on")

@@ -39,14 +39,14 @@ def align(table: pa.Table, target: KeypointSet, made_by: Mapping[str, Any]) -> p
     keypoints, supervised = np.zeros((rows, len(other), 3), np.float32), np.zeros((rows, len(other)), bool)
     keypoints[:, there] = to_numpy(table, "keypoints").reshape(rows, len(own), 3)[:, here]
     supervised[:, there] = to_numpy(table, "supervised")[:, here]
-    moved = {"keypoints": keypoints.reshape(rows, 3 * len(other)), "supervised": supervised}
+    weight = np.zeros((rows, len(other)), np.float32)
+    weight[:, there] = to_numpy(table, "weight")[:, here]
+    moved = {"keypoints": keypoints.reshape(rows, 3 * len(other)), "supervised": supervised, "weight": weight}
     if table["keypoint_scores"].null_count < rows:
         scores = np.full((rows, len(other)), np.nan, np.float32)
         scores[:, there] = to_numpy(table, "keypoint_scores")[:, here]
         moved["keypoint_scores"] = scores
-    same = {
-        name: table[name] for name in table.column_names if name not in ("keypoints", "supervised", "keypoint_scores")
-    }
+    same = {name: table[name] for name in table.column_names if name not in (*moved, "keypoint_scores")}
     return table_from("instances", same | moved, TableInfo(target, table_info(table).image_roots, made_by))
 
 

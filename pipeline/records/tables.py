@@ -22,7 +22,8 @@ from pipeline.records.artefacts import written
 from pipeline.records.keypoints import KeypointSet, keypoint_set_from, load_keypoint_set
 from pipeline.records.text import one_line, parse_json
 
-SCHEMA_VERSION = 2  # 2: the whole keypoint set stands in the metadata
+SCHEMA_VERSION = 3  # 2: the whole keypoint set stands in the metadata; 3: `instances` has a weight
+_READABLE = (2, SCHEMA_VERSION)  # a table of version 2 weighs what it supervises by one
 KINDS = ("labelled", "pseudo", "hard_negative")
 _KEY = b"ccm"
 _ENTRIES = {"table": str, "version": int, "keypoints": str, "keypoint_set": dict, "image_roots": dict, "made_by": dict}
@@ -71,6 +72,7 @@ def schema(table: str, keypoints: int) -> pa.Schema:
             ("iscrowd", pa.bool_()),
             ("keypoints", triples),  # x, y, v: 0 unlabelled, 1 labelled but occluded, 2 visible
             ("supervised", pa.list_(pa.bool_(), keypoints)),  # does the loss look at this keypoint's map?
+            ("weight", pa.list_(pa.float32(), keypoints)),  # and how much does it count there?
             ("score", pa.float32()),
             ("keypoint_scores", pa.list_(pa.float32(), keypoints)),
             ("teacher", pa.string()),
@@ -91,6 +93,7 @@ def schema(table: str, keypoints: int) -> pa.Schema:
             ("score", pa.float32()),
             ("model", _NAME),
         ],
+        "answers": [("person_id", pa.string()), ("keypoints", triples)],  # x, y, probability of being right
         "masks": [("instance_id", pa.string()), ("segmentation", pa.string())],  # COCO's JSON
         "quarantine": [
             ("file", pa.string()),
@@ -108,13 +111,16 @@ def schema(table: str, keypoints: int) -> pa.Schema:
 def table_from(name: str, columns: Mapping[str, Any], info: TableInfo) -> pa.Table:
     """Build a table from columns: lists, [N] arrays, or [N, width] arrays for list columns.
 
-    Absent nullable columns become null; no columns at all give an empty table.
+    Absent nullable columns become null, and an absent `weight` one wherever `supervised` says so; no columns at all
+    give an empty table.
     ValueError names a column that is missing, unknown or of another length.
     """
     target = schema(name, len(info.keypoint_set))
     if unknown := set(columns) - set(target.names):
         raise ValueError(f"table {name}: unknown column '{sorted(unknown)[0]}'; it has {', '.join(target.names)}")
     rows = len(next(iter(columns.values()))) if columns else 0
+    if name == "instances" and "weight" not in columns and "supervised" in columns:
+        columns = {**columns, "weight": _unweighted(columns["supervised"])}
     arrays = []
     for column in target:
         if column.name not in columns:
@@ -124,6 +130,13 @@ def table_from(name: str, columns: Mapping[str, Any], info: TableInfo) -> pa.Tab
             continue
         arrays.append(_column(name, column, columns[column.name], rows))
     return pa.Table.from_arrays(arrays, schema=target).replace_schema_metadata(_metadata(name, info))
+
+
+def _unweighted(supervised: Any) -> np.ndarray:
+    """The weight [N, K] of keypoints that count fully or not at all."""
+    if isinstance(supervised, pa.Array | pa.ChunkedArray):
+        supervised = supervised.to_pylist()
+    return np.asarray(supervised, np.float32)
 
 
 def _column(table: str, column: pa.Field, values: Any, rows: int) -> pa.Array:
@@ -174,16 +187,21 @@ def read_table(path: str | Path, name: str, columns: Sequence[str] | None = None
     try:
         # Not pq.read_table, which first imports what reads folders and clouds: half a small process's time.
         with pq.ParquetFile(path, memory_map=True) as file:
-            table = _by_row_group(file, list(columns) if columns else None)
+            wanted = list(columns) if columns else None
+            if wanted is not None and "weight" in wanted and "weight" not in file.schema_arrow.names:
+                wanted = list(dict.fromkeys([*wanted, "supervised"]))
+            table = _by_row_group(file, wanted)
     except (pa.ArrowException, OSError, ValueError, KeyError, RecursionError) as error:
         raise ValueError(f"{path}: not a readable Parquet file: {one_line(error)}; rerun its stage") from error
     content = _content(path, table)
     if content["table"] != name:
         raise ValueError(f"{path}: holds the table '{content['table']}', expected '{name}'")
-    if content["version"] != SCHEMA_VERSION:
+    if content["version"] not in _READABLE:
         raise ValueError(
             f"{path}: schema version {content['version']}, this code reads {SCHEMA_VERSION}; rerun the stage"
         )
+    if content["version"] == 2:
+        table = _of_version_2(table, content, columns)
     expected = schema(name, len(_set_of(content, path)))
     for column in expected:
         if columns is not None and column.name not in columns:
@@ -227,6 +245,19 @@ def _by_row_group(file: pq.ParquetFile, columns: list[str] | None) -> pa.Table:
     return pa.concat_tables(groups) if groups else file.read(columns=columns)
 
 
+def _of_version_2(table: pa.Table, content: dict[str, Any], columns: Sequence[str] | None) -> pa.Table:
+    """A table of version 2 as version 3 has it: what is supervised weighs one."""
+    content["version"] = SCHEMA_VERSION
+    table = table.replace_schema_metadata({_KEY: json.dumps(content, sort_keys=True).encode()})
+    if "supervised" in table.column_names and (columns is None or "weight" in columns):
+        supervised = table["supervised"]
+        place = table.column_names.index("supervised") + 1
+        flat = pa.array(to_numpy(table, "supervised").astype(np.float32).reshape(-1))
+        weight = pa.FixedSizeListArray.from_arrays(flat, supervised.type.list_size)
+        table = table.add_column(place, pa.field("weight", weight.type, nullable=False), weight)
+    return table if columns is None else table.select(list(columns))
+
+
 def _content(path: Path, table: pa.Table) -> dict[str, Any]:
     raw = (table.schema.metadata or {}).get(_KEY)
     if raw is None:
@@ -250,7 +281,7 @@ def _content(path: Path, table: pa.Table) -> dict[str, Any]:
 def _check_values(path: Path, table: pa.Table) -> None:
     names = set(table.column_names)
     first = 0
-    for batch in table.select([name for name in ("bbox", "keypoints") if name in names]).to_batches(_ROWS):
+    for batch in table.select([name for name in ("bbox", "keypoints", "weight") if name in names]).to_batches(_ROWS):
         _check_numbers(path, pa.Table.from_batches([batch]), first, "supervised" in names)
         first += batch.num_rows
     for column in ("instance_id", "detection_id"):
@@ -266,6 +297,9 @@ def _check_numbers(path: Path, part: pa.Table, first: int, labelled: bool) -> No
         box = to_numpy(part, "bbox")
         bad = ~np.isfinite(box).all(1) | (box[:, 2:] <= 0).any(1)
         _refuse(path, "bbox", bad, box, "finite x, y and positive w, h", first)
+    if "weight" in part.column_names:
+        weight = to_numpy(part, "weight")
+        _refuse(path, "weight", ~(np.isfinite(weight) & (weight >= 0)).all(1), weight, "numbers of 0 or more", first)
     if "keypoints" in part.column_names:
         triples = to_numpy(part, "keypoints")
         _refuse(path, "keypoints", ~np.isfinite(triples).all(1), triples, "finite numbers", first)

@@ -16,6 +16,7 @@ from pipeline.report.blocks import (
     Card,
     Cards,
     Figure,
+    Fold,
     Gallery,
     MissingArtefact,
     Note,
@@ -26,6 +27,7 @@ from pipeline.report.blocks import (
 from pipeline.report.charts import bar_chart, histogram
 from pipeline.report.context import Context, count_text, image_path, percent, short
 from pipeline.report.drawing import GREEN, RED, YELLOW, Scene, Skeleton, around, picture
+from pipeline.report.teachers import calibration, quantiles, teachers
 
 
 def hard_negatives(context: Context) -> Section:
@@ -84,11 +86,12 @@ def _counts(source: str, figures: dict[str, Any]) -> list[Block]:
 
 def pseudo_labels(context: Context) -> Section:
     """Both thresholds, the score histogram and samples of U (section 4.2)."""
-    blocks: list[Block] = []
+    blocks: list[Block] = teachers(context) if context.params.pseudo_label.sources else []
     for source in context.params.pseudo_label.sources:
         table = context.table(layout.letter("U", source), "instances", f"pseudo_label@{source}")
         figures = context.metrics("pseudo_label", source)
         blocks += [Cards(_pseudo_cards(figures)), *_pseudo_charts(context, source, figures)]
+        blocks += [*calibration(source, figures), Fold(f"{source}: scores by keypoint", quantiles(source, figures))]
         boxes = to_numpy(table, "bbox").astype(float)
         triples = to_numpy(table, "keypoints").reshape(table.num_rows, len(context.keypoints), 3)
         scores = to_numpy(table, "score")
@@ -127,14 +130,16 @@ def _pseudo_cards(figures: dict[str, Any]) -> list[Card]:
         Card(
             "keypoint threshold",
             f"{figures['keypoint_threshold']:g}",
-            f"keeps {percent(figures['share_of_keypoints_kept'])} % of keypoints; the paper's value is 0.9",
+            f"mode {figures['keypoint_threshold_mode']}; keeps {percent(figures['share_of_keypoints_kept'])} % of "
+            "keypoints; the paper's value is 0.9",
         ),
     ]
 
 
 def _pseudo_charts(context: Context, source: str, figures: dict[str, Any]) -> list[Block]:
-    marks = {f"in use {figures['keypoint_threshold']:g}": figures["keypoint_threshold"]}
-    if figures["keypoint_threshold"] != 0.9:
+    fixed = figures["keypoint_threshold_mode"] == "fixed"
+    marks = {f"in use {figures['keypoint_threshold']:g}": figures["keypoint_threshold"]} if fixed else {}
+    if not fixed or figures["keypoint_threshold"] != 0.9:
         marks["paper 0.9"] = 0.9
     counts = figures["score_histogram"]
     blocks: list[Block] = [

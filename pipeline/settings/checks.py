@@ -15,6 +15,7 @@ def problems(params: Params) -> list[str]:
     """Names that lead nowhere, strategies that cannot run: one line each, which starts with the key's path."""
     return [
         *_strategies(params),
+        *_teachers(params),
         *_unknown_sources(params),
         *_twice(params),
         *_sampling(params),
@@ -40,8 +41,37 @@ def _strategies(params: Params) -> list[str]:
                 found.append(f"{path}: uses {letter}, but {key} is empty; name at least one source there")
     if len(set(params.strategies)) != len(params.strategies):
         found.append(f"strategies = {params.strategies!r}: a strategy stands more than once")
-    if "U" in letters_of(params) and not params.train_teachers.models:
-        found.append("train_teachers.models is empty, but a strategy uses U: allowed is at least one teacher")
+    return found
+
+
+def _teachers(params: Params) -> list[str]:
+    """What U needs of its teachers."""
+    if "U" not in letters_of(params):
+        return []
+    found, own, outside = [], params.train_teachers, params.ask_teachers
+    if not own.models and not outside:
+        found.append(
+            "train_teachers.models and ask_teachers are empty, but a strategy uses U: allowed is at least one teacher"
+        )
+    if outside and params.pseudo_label.fusion == "mean":
+        found.append(
+            "pseudo_label.fusion = 'mean': teachers from outside (ask_teachers) have no heatmaps; allowed: agreement"
+        )
+    if params.pseudo_label.calibrated:
+        key = "pseudo_label.weigh" if params.pseudo_label.weigh else "pseudo_label.keypoint_threshold"
+        if not own.held_out and any(teacher.training is not None for teacher in own.models.values()):
+            found.append(
+                f"{key}: probabilities are measured on people of C that no teacher was trained on; set "
+                "train_teachers.held_out, such as 0.2"
+            )
+    if (outside or params.pseudo_label.calibrated) and load_keypoint_set(params.data.keypoints).sigmas is None:
+        found.append(
+            f"data.keypoints = {params.data.keypoints!r}: has no sigmas, so nobody can say which of a teacher's "
+            "keypoints are right; leave out ask_teachers, pseudo_label.weigh and precision, or add sigmas"
+        )
+    for name, teacher in outside.items():
+        if missing := [source for source in params.data.labelled if source not in teacher.files]:
+            found.append(f"ask_teachers.{name}.files: names no file for {missing[0]!r}, which is C")
     return found
 
 
@@ -64,6 +94,7 @@ def _references(params: Params) -> dict[str, list[str]]:
         "detect_people.sources": list(params.detect_people.sources),
         "mine_hard_negatives.sources": params.mine_hard_negatives.sources,
         "pseudo_label.sources": params.pseudo_label.sources,
+        **{f"ask_teachers.{name}.files": list(each.files) for name, each in params.ask_teachers.items()},
         "evaluate.sets": params.evaluate.sets,
         "ablate_postprocessing.set": [params.ablate_postprocessing.set],
     }
@@ -163,6 +194,8 @@ def _without_effect(params: Params) -> list[str]:
     ]:
         if model.architecture == "hrnet" and (model.mixers or model.auxiliary):
             found.append(f"{path}: mixers and auxiliary have no effect for architecture 'hrnet'")
+    if params.train_joint.training.unlabelled_batch_size and "U" not in letters_of(params):
+        found.append("train_joint.unlabelled_batch_size has no effect: no strategy uses U")
     if params.spread.runner == "threads" and params.spread.address is not None:
         found.append(f"spread.address = {params.spread.address!r} has no effect with runner 'threads'")
     return found

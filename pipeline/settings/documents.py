@@ -108,6 +108,8 @@ def _allowed(kind: Any) -> str:
         return f"list of {_allowed(inner[0])}"
     if origin is dict:
         return f"mapping of {_allowed(inner[1])}"
+    if isinstance(plain, type) and issubclass(plain, Section):
+        return "{" + ", ".join(f"{key}: {_allowed(inner)}" for key, inner in _hints(plain).items()) + "}"
     names = [extra["enum"] for extra in _extras(kind)]
     if names:
         return " \\| ".join(names[0])

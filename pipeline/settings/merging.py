@@ -14,7 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from pydantic import Field, create_model
 
 from pipeline.settings.networks import DetectorModel, DetectorTraining, KeypointModel, Training
-from pipeline.settings.params import Annotations, Params, TrainJoint
+from pipeline.settings.params import Annotations, HeldOut, Params, TrainJoint, TrainTeachers
 from pipeline.settings.section import Name, Positive, Section
 
 Network = Annotated[KeypointModel | DetectorModel, Field(discriminator="architecture")]
@@ -61,7 +61,8 @@ _Teachers = create_model(
     __base__=Section,
     __doc__="The teacher ensemble, trained on C (section 4.2).",
     training=(_overrides(Training, "AllTeachers", "What the trainings of all teachers share."), _field("Shared.")),
-    models=(dict[Name, _Teacher], _field("The teachers, by name; {}: no U.")),  # type: ignore[valid-type]
+    held_out=(HeldOut, _field(TrainTeachers.model_fields["held_out"].description or "")),
+    models=(dict[Name, _Teacher], _field("The teachers, by name; {}: no teachers of our own.")),  # type: ignore[valid-type]
 )
 _Joint = _overrides(
     Training,
@@ -84,6 +85,7 @@ _ABOUT = {
     "training": "What all trainings of keypoint models share; a stage's section says what is different there.",
     "strategies": "Phi-Theta: train on Phi, then fine-tune on Theta (Eq 10); Table 5 is [A-C, AC-C, ACH-CH, ACHU-CH].",
     "synthesize": "The built-in data, rendered; {} where the data are your own.",
+    "ask_teachers": "Teachers from outside, by name: what other people's networks say; {}: none.",
     "evaluate_ensemble": "Models fused by the mean of their heatmaps (Table 11): folders of models/, by name.",
 }
 
@@ -185,7 +187,7 @@ def resolve(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     }
     result = {key: value for key, value in raw.items() if key not in ("models", "training")} | {
         "train_detector": {"models": detectors},
-        "train_teachers": {"models": teachers},
+        "train_teachers": {"held_out": raw["train_teachers"]["held_out"], "models": teachers},
         "train_joint": run("train_joint", raw["train_joint"]),
         "fine_tune": run("fine_tune", raw["fine_tune"]),
     }

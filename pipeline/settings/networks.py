@@ -119,9 +119,12 @@ class Training(Section):
     epochs: Count
     """Passes over the data, or over `samples_per_epoch` of it."""
     samples_per_epoch: Count | None
-    """People drawn each epoch; null: every row once."""
+    """People drawn each epoch; null: every row once. Rows of U that come on top of a batch do not count."""
     batch_size: Count
-    """People a step and process."""
+    """People a step and process; where `unlabelled_batch_size` is set, labelled ones (C, A and H)."""
+    unlabelled_batch_size: Whole = 0
+    """Rows of U on top of each batch, with a loss of their own weight; 0: U's rows are drawn like any others, in their
+    place (the paper's)."""
     accumulate: Count
     """Batches whose gradients are summed before a step."""
     optimizer: Optimizer

@@ -22,6 +22,7 @@ from pipeline.settings.stages import (
     Evaluate,
     Ingest,
     MineHardNegatives,
+    OutsideTeacher,
     PseudoLabel,
     Report,
     Spread,
@@ -30,6 +31,7 @@ from pipeline.settings.stages import (
 
 Letter = Literal["A", "C", "H", "U"]
 Annotations = Literal["all", "without_occluded", "without_as_many_visible"]
+HeldOut = Annotated[float, Field(ge=0, le=0.5)]
 Ensemble = Annotated[list[str], Field(min_length=1)]
 Strategies = Annotated[list[str], Field(min_length=1)]
 
@@ -53,8 +55,10 @@ class Teacher(Section):
 class TrainTeachers(Section):
     """The ensemble of section 4.2, trained on C."""
 
+    held_out: HeldOut
+    """Share of C's images that no teacher sees, to calibrate their scores on."""
     models: dict[Name, Teacher]
-    """By name; {}: no U."""
+    """By name; {}: no teachers of our own."""
 
 
 class TrainJoint(Section):
@@ -91,6 +95,7 @@ class Params(Section):
     detect_people: DetectPeople
     mine_hard_negatives: MineHardNegatives
     train_teachers: TrainTeachers
+    ask_teachers: dict[Name, OutsideTeacher]
     pseudo_label: PseudoLabel
     strategies: Strategies
     train_joint: TrainJoint

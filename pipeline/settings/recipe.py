@@ -25,6 +25,7 @@ def made(params: Params) -> dict[str, list[str]]:
         "detect_people": list(params.detect_people.sources),
         "mine_hard_negatives": params.mine_hard_negatives.sources,
         "train_teachers": list(params.train_teachers.models),
+        "ask_teachers": list(params.ask_teachers),
         "pseudo_label": params.pseudo_label.sources,
     }
 
@@ -70,6 +71,7 @@ def needed(params: Params) -> dict[str, set[str]]:
         "detect_people": detected,
         "mine_hard_negatives": by_letter.get("H", set()),
         "train_teachers": {name for name in teachers if "U" in letters or f"teachers/{name}" in members},
+        "ask_teachers": set(params.ask_teachers) if "U" in letters else set(),
         "pseudo_label": by_letter.get("U", set()),
     }
 
@@ -90,9 +92,10 @@ _WHERE = {
     "detect_people": ("detect_people.sources", "searched for people"),
     "mine_hard_negatives": ("mine_hard_negatives.sources", "mined"),
     "train_teachers": ("train_teachers.models", "trained"),
+    "ask_teachers": ("ask_teachers", "read"),
     "pseudo_label": ("pseudo_label.sources", "labelled"),
 }
-_LETTER = {"align_labels": "A", "mine_hard_negatives": "H", "pseudo_label": "U"}
+_LETTER = {"align_labels": "A", "mine_hard_negatives": "H", "ask_teachers": "U", "pseudo_label": "U"}
 
 
 def unneeded(params: Params) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from pipeline.settings.section import Count, Name, Names, Section, Share, Size, Whole, one_of
+from pipeline.settings.section import Count, Name, Names, Positive, Section, Share, Size, Whole, one_of
 
 _ROOT = Path(__file__).parents[2]
 
@@ -189,6 +189,31 @@ class PersonThreshold(Section):
     """The paper's is 0.9924."""
 
 
+class KeypointThreshold(Section):
+    """Which of the ensemble's keypoints U has."""
+
+    mode: Literal["fixed", "quantile", "precision"]
+    """fixed: those scored at or above the value; quantile: of each keypoint all but this share, the least sure;
+    precision: as many of the surest as leave this share of them right, by calibration on people of C that no teacher
+    was trained on (train_teachers.held_out)."""
+    value: Share
+    """The score or share."""
+
+
+class OutsideTeacher(Section):
+    """What somebody else's network says of the pictures, in COCO keypoint results (JSON) or Parquet."""
+
+    card: str
+    """A YAML file: `names` of its keypoints in order, what its `score` means, its `licence`."""
+    path: str
+    """What DVC watches: the folder with its files."""
+    files: Annotated[dict[Name, str], Field(min_length=1)]
+    """By source, its file in that folder; C's is needed, where its offsets and scores are
+    measured; the validation's tells how good it is where nothing was fitted."""
+    weight: Positive
+    """Of what it says in the ensemble; a teacher of ours has 1."""
+
+
 class PseudoLabel(Section):
     """U: the ensemble's fused keypoints on unlabelled images (section 4.2)."""
 
@@ -196,14 +221,32 @@ class PseudoLabel(Section):
     """The unlabelled sets; []: no U."""
     person_threshold: PersonThreshold
     """Which detections are people."""
-    keypoint_threshold: Share
-    """Keypoints scored lower are not supervised; the paper's is 0.9."""
+    keypoint_threshold: Share | KeypointThreshold
+    """Keypoints scored lower are not supervised; the paper's is 0.9. Or {mode: ..., value: ...}, with one of the modes
+    fixed, quantile (of each keypoint all but that share, the least sure) and precision (as many of the surest as leave
+    that share of them right)."""
+    fusion: Literal["mean", "agreement"]
+    """mean of the teachers' heatmaps (the paper's); agreement: each keypoint from the teacher that agrees most."""
+    weigh: bool
+    """Keypoints count in the loss as much as it is probable that they are right, by the same calibration."""
     min_keypoints: Count
     """People with fewer keypoints above the threshold are left out."""
     decoding: Decoding
     """From the teachers' heatmaps to keypoints."""
     batch_size: Count
     """People at a time."""
+
+    @property
+    def cut(self) -> KeypointThreshold:
+        """The keypoint threshold in full."""
+        if isinstance(self.keypoint_threshold, KeypointThreshold):
+            return self.keypoint_threshold
+        return KeypointThreshold(mode="fixed", value=self.keypoint_threshold)
+
+    @property
+    def calibrated(self) -> bool:
+        """Do the probabilities that keypoints are right matter?"""
+        return self.weigh or self.cut.mode == "precision"
 
 
 class Evaluate(Section):

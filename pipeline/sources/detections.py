@@ -19,7 +19,7 @@ _HUGE = float(np.finfo(np.float32).max)
 
 
 def read_detections(path: str | Path, images: pa.Table) -> pa.Table:
-    """A `detections` table of one source from a list of `image_id`, `category_id`, `bbox` and `score`.
+    """A `detections` table of one source from a list of `image_id` (or `file_name`), `category_id`, `bbox`, `score`.
 
     Rows come image by image in the order of `images` (the source's table), the best box first. Other categories,
     images that the table does not hold, and boxes that are empty or outside their image are left out and counted in
@@ -48,7 +48,8 @@ def read_detections(path: str | Path, images: pa.Table) -> pa.Table:
     sources = images["source"].unique().to_pylist()
     if len(sources) != 1:
         raise ValueError(f"{path}: detections belong to one source, the images come from {sources}")
-    row_of = {identity.split(":", 1)[1]: row for row, identity in enumerate(images["image_id"].to_pylist())}
+    row_of = {name: row for row, name in enumerate(images["file_name"].to_pylist())}
+    row_of |= {identity.split(":", 1)[1]: row for row, identity in enumerate(images["image_id"].to_pylist())}
     rows = np.array([row_of.get(identity, -1) for part in parts for identity in part[0]], np.int64)
     if (rows < 0).all():
         raise ValueError(f"{path}: none of its {len(rows)} detections is on an image of source '{sources[0]}'")
@@ -89,7 +90,7 @@ def _columns(
         categories = [record.get("category_id", category) for record in batch]
         people = np.array([own == category for own in categories], bool)
         others |= {own for own in categories if own != category}
-        ids = identities([whole(record["image_id"]) for record in batch])
+        ids = identities([whole(_image(record)) for record in batch])
     except MALFORMED:
         raise _malformed(path, batch) from None
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
@@ -106,6 +107,11 @@ def _malformed(path: str | Path, batch: Sequence[Any]) -> ValueError:
         values = [*record["bbox"], record.get("score")]
         if not all(isinstance(value, int | float) and abs(value) < _HUGE for value in values):
             return ValueError(f"{path}: a detection on image {record.get('image_id')}: not finite numbers: {values}")
-        if not is_identity(whole(record.get("image_id"))):
-            return ValueError(f"{path}: a detection has no image_id: {record!r:.100}")
+        if not is_identity(whole(_image(record))):
+            return ValueError(f"{path}: a detection has no image_id and no file_name: {record!r:.100}")
     return ValueError(f"{path}: a detection cannot be read: {batch[0]!r:.100}")
+
+
+def _image(record: dict[str, Any]) -> Any:
+    """What names a detection's image: its id, or its file, as outside teachers' results have it; None without both."""
+    return record["image_id"] if "image_id" in record else record.get("file_name")

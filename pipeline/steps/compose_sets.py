@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,12 @@ def trained_rows(path: Path, target: KeypointSet | None = None) -> pa.Table:
     return rows
 
 
+def held_out(table: pa.Table, share: float) -> np.ndarray:
+    """[N] whether the teachers do not see a row of C: a share of the images, by their ids, whatever else C has."""
+    drawn = {name: zlib.crc32(name.encode()) / 2**32 < share for name in table["image_id"].unique().to_pylist()}
+    return np.array([drawn[name] for name in table["image_id"].to_pylist()], bool)
+
+
 def thinned(table: pa.Table, annotations: str) -> pa.Table:
     """C with part of its keypoints treated as unlabelled, to see what annotations are worth (section 6.5).
 
@@ -100,6 +107,7 @@ def thinned(table: pa.Table, annotations: str) -> pa.Table:
     triples[dropped] = 0
     supervised = to_numpy(table, "supervised").astype(bool) & ~dropped
     columns = {name: table[name] for name in table.column_names}
-    columns |= {"keypoints": triples.reshape(table.num_rows, -1), "supervised": supervised}
+    weight = to_numpy(table, "weight") * ~dropped
+    columns |= {"keypoints": triples.reshape(table.num_rows, -1), "supervised": supervised, "weight": weight}
     thin = table_from("instances", columns, table_info(table))
     return thin.filter(pa.array(supervised.any(1)))

@@ -12,19 +12,35 @@ from pycocotools import mask
 from pipeline import layout
 from pipeline.detection.annotated import people_per_image
 from pipeline.detection.thresholds import matched_threshold
+from pipeline.learning.calibration import (
+    Calibration,
+    chosen_keypoints,
+    cross_fitted,
+    expected_calibration_error,
+    fitted,
+    precision_reached,
+    reliability,
+    right_keypoints,
+)
 from pipeline.learning.degenerate import check_members
 from pipeline.learning.ensemble import FusedPoses, FuseShard
+from pipeline.learning.outside import Opinion
 from pipeline.learning.shards import forget, shards_of
 from pipeline.progress import Progress
-from pipeline.records.artefacts import provenance, write_json
+from pipeline.records.alignment import joined
+from pipeline.records.artefacts import file_hash, provenance, write_json
 from pipeline.records.keypoints import load_keypoint_set
 from pipeline.records.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
-from pipeline.settings import Params
+from pipeline.settings import KeypointThreshold, Params
+from pipeline.steps.compose_sets import held_out, labelled_rows
 
 PAPER_THRESHOLD = 0.9924
 BINS = 50  # of the score histogram
 LISTED = 500  # people in the list of what to annotate next
 CORRECTED = 0.5  # overlap (IoU) with a person who was labelled by hand, from which a detection is that person
+TARGETS = (0.8, 0.9, 0.95)  # precisions whose cost the figures tell
+FEWEST = 20  # people to calibrate scores on
+_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
@@ -37,12 +53,18 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     with progress.task("label"):
         shards = shards_of(people, params.spread.shard_images)
         files = progress.map(label, shards, description=f"pseudo-label {item}", unit="shard")
+    calibration = None
+    if params.pseudo_label.calibrated:
+        with progress.task("calibrate"):
+            calibration, measured = calibrated(params, progress, item)
+            figures |= measured
     with progress.task("merge"):
         poses = label.read(files)
-        table = pseudo_labels(params, people, poses, [member.identity for member in label.members])
+        probability = None if calibration is None else calibration(poses.scores)
+        table = pseudo_labels(params, people, poses, label.teachers, probability)
         write_table(layout.letter("U", item), table)
         forget(label.work)
-    figures |= label_figures(params, table, poses, people)
+    figures |= label_figures(params, table, poses, people, probability)
     if not table.num_rows:
         progress.say(nothing_labelled(params, people, poses, item))
     write_json(layout.figures("pseudo_label", item), figures)
@@ -57,9 +79,14 @@ def nothing_labelled(params: Params, people: pa.Table, poses: FusedPoses, item: 
     middle, best = np.quantile(poses.scores, [0.5, 0.95])
     return (
         f"warning: U of {item} is empty: of {people.num_rows} people none has {settings.min_keypoints} keypoints "
-        f"scored pseudo_label.keypoint_threshold = {settings.keypoint_threshold} or more; half of the scores are above "
+        f"scored pseudo_label.keypoint_threshold = {in_words(settings.cut)} or more; half of the scores are above "
         f"{middle:.2f}, one in twenty above {best:.2f}"
     )
+
+
+def in_words(cut: KeypointThreshold) -> str:
+    """A keypoint threshold for people to read."""
+    return f"{cut.value:g}" if cut.mode == "fixed" else f"{cut.mode} {cut.value:g}"
 
 
 def labelling(params: Params, item: str) -> tuple[FuseShard, dict[str, Any]]:
@@ -71,16 +98,80 @@ def labelling(params: Params, item: str) -> tuple[FuseShard, dict[str, Any]]:
         by_hand = labelled_by_hand(params, detections)
         figures["people_labelled_by_hand"] = int((chosen & by_hand).sum())
         chosen &= ~by_hand
-    label = FuseShard(
-        f"pseudo_label/{item}",
-        detections.filter(pa.array(chosen)).combine_chunks(),
+    people = detections.filter(pa.array(chosen)).combine_chunks()
+    return ensemble(params, f"pseudo_label/{item}", people, "detection_id"), figures
+
+
+def ensemble(params: Params, work: str, people: pa.Table, identity: str) -> FuseShard:
+    """All teachers together, our own and those from outside, on some people that the column `identity` names."""
+    keypoints, settings = load_keypoint_set(params.data.keypoints), params.pseudo_label
+    return FuseShard(
+        work,
+        people,
         tuple(layout.teacher(name) for name in params.train_teachers.models),
-        load_keypoint_set(params.data.keypoints),
-        params.pseudo_label.decoding,
-        params.pseudo_label.batch_size,
+        keypoints,
+        settings.decoding,
+        settings.batch_size,
         params.compute,
+        settings.fusion,
+        tuple(
+            opinion(name, teacher.weight, people, people[identity].to_pylist(), len(keypoints))
+            for name, teacher in params.ask_teachers.items()
+        ),
     )
-    return label, figures
+
+
+def opinion(name: str, weight: float, people: pa.Table, identities: list[str], count: int) -> Opinion:
+    """What a teacher from outside has answered for these people; nothing where it was not asked."""
+    points, scores = np.full((len(identities), count, 2), np.nan), np.zeros((len(identities), count))
+    content = []
+    for source in people["source"].unique().to_pylist():
+        path = layout.outside(name, source)
+        if path.is_file():
+            answers = read_table(path, "answers")
+            row_of = {person: row for row, person in enumerate(answers["person_id"].to_pylist())}
+            mine = [i for i, person in enumerate(identities) if person in row_of]
+            triples = to_numpy(answers, "keypoints").reshape(answers.num_rows, count, 3)
+            said = triples[[row_of[identities[i]] for i in mine]].astype(float)
+            points[mine] = np.where(said[:, :, 2:] > 0, said[:, :, :2], np.nan)
+            scores[mine] = said[:, :, 2]
+            content.append(file_hash(path))
+    return Opinion(f"{name}:{'+'.join(content)}", weight, points, scores)
+
+
+def calibrated(params: Params, progress: Progress, item: str) -> tuple[Calibration, dict[str, Any]]:
+    """What the ensemble's scores mean, on people of C that none of our teachers was trained on.
+
+    The figures are those of people that the curves were not fitted on. ValueError when there is nobody.
+    """
+    people = joined(labelled_rows(params))
+    if any(teacher.training is not None for teacher in params.train_teachers.models.values()):
+        people = people.filter(pa.array(held_out(people, params.train_teachers.held_out))).combine_chunks()
+    if people.num_rows < FEWEST:
+        raise ValueError(
+            f"train_teachers.held_out = {params.train_teachers.held_out}: leaves {people.num_rows} people of C to "
+            f"calibrate the teachers' scores on; allowed: at least {FEWEST}"
+        )
+    label = ensemble(params, f"pseudo_label/{item}-calibration", people, "instance_id")
+    files = progress.map(
+        label, shards_of(people, params.spread.shard_images), description="calibrate teachers", unit="shard"
+    )
+    poses = label.read(files)
+    forget(label.work)
+    truth = to_numpy(people, "keypoints").reshape(people.num_rows, -1, 3).astype(float)
+    sigmas = label.keypoints.sigmas
+    assert sigmas is not None  # the settings' checks
+    right = right_keypoints(poses.points, truth, to_numpy(people, "area").astype(float), sigmas)
+    right[poses.scores <= 0] = np.nan  # a keypoint that nobody knows
+    probability = cross_fitted(poses.scores, right)
+    bins = reliability(probability, right)
+    return fitted(poses.scores, right), {
+        "calibration_people": people.num_rows,
+        "calibration_right": float(np.nanmean(right)),
+        "calibration_error": expected_calibration_error(bins),
+        "reliability": bins,
+        "precision_reached": [precision_reached(probability, poses.scores, right, target) for target in TARGETS],
+    }
 
 
 def labelled_by_hand(params: Params, detections: pa.Table) -> np.ndarray:
@@ -126,17 +217,30 @@ def person_thresholds(params: Params, detections: pa.Table, item: str) -> dict[s
     }
 
 
-def pseudo_labels(params: Params, people: pa.Table, poses: FusedPoses, teachers: list[str]) -> pa.Table:
-    """The rows of U: keypoints at or above the threshold are labelled and supervised, the rest are neither."""
+def pseudo_labels(
+    params: Params,
+    people: pa.Table,
+    poses: FusedPoses,
+    teachers: list[str],
+    probability: np.ndarray | None = None,
+) -> pa.Table:
+    """The rows of U: keypoints that the threshold leaves are labelled and supervised, the rest are neither.
+
+    `probability` [N, K] is how likely each keypoint is right, which it then weighs where the settings say so.
+    """
     settings = params.pseudo_label
-    sure = poses.scores >= settings.keypoint_threshold
+    sure = chosen_keypoints(settings.cut, poses.scores, probability)
+    weight = probability if settings.weigh and probability is not None else np.ones(sure.shape)
+    if settings.fusion == "agreement":  # a keypoint that no teacher knows
+        sure = sure & (poses.scores > 0)
     kept = sure.sum(1) >= settings.min_keypoints
     rows = people.filter(pa.array(kept)).combine_chunks()
-    sure, points, scores = sure[kept], poses.points[kept], poses.scores[kept]
+    sure, points, scores, weight = sure[kept], poses.points[kept], poses.scores[kept], weight[kept]
     triples = np.where(sure[:, :, None], np.concatenate([points, np.full_like(points[:, :, :1], 2)], 2), 0)
     box = to_numpy(rows, "bbox")
     info = table_info(people)
     inputs = [layout.teacher(name) for name in params.train_teachers.models]
+    inputs += [layout.OUTSIDE / name for name in params.ask_teachers]
     columns = {
         "instance_id": rows["detection_id"],
         **{name: rows[name] for name in ("image_id", "source", "file_name", "width", "height", "bbox", "score")},
@@ -145,6 +249,7 @@ def pseudo_labels(params: Params, people: pa.Table, poses: FusedPoses, teachers:
         "iscrowd": np.zeros(rows.num_rows, bool),
         "keypoints": triples.reshape(rows.num_rows, 3 * triples.shape[1]).astype(np.float32),
         "supervised": sure,
+        "weight": (weight * sure).astype(np.float32),
         "keypoint_scores": scores.astype(np.float32),
         "teacher": [" ".join(teachers)] * rows.num_rows,
     }
@@ -152,7 +257,9 @@ def pseudo_labels(params: Params, people: pa.Table, poses: FusedPoses, teachers:
     return table_from("instances", columns, TableInfo(params.data.keypoints, info.image_roots, made_by))
 
 
-def label_figures(params: Params, table: pa.Table, poses: FusedPoses, people: pa.Table) -> dict[str, Any]:
+def label_figures(
+    params: Params, table: pa.Table, poses: FusedPoses, people: pa.Table, probability: np.ndarray | None = None
+) -> dict[str, Any]:
     """How much U holds, the score histogram, and where the teachers disagree most (section 6.5: annotate these)."""
     keypoints = load_keypoint_set(params.data.keypoints)
     box = to_numpy(people, "bbox")
@@ -161,15 +268,22 @@ def label_figures(params: Params, table: pa.Table, poses: FusedPoses, people: pa
     file_names, persons = people["file_name"].to_pylist(), people["detection_id"].to_pylist()
     counts, _ = np.histogram(poses.scores, bins=BINS, range=(0, 1))
     supervised = to_numpy(table, "supervised")
+    chosen = chosen_keypoints(params.pseudo_label.cut, poses.scores, probability)
     return {
         "people": people.num_rows,
         "rows": table.num_rows,
         "keypoints": int(supervised.sum()),
         "keypoints_per_row": float(supervised.sum() / max(table.num_rows, 1)),
-        "keypoint_threshold": params.pseudo_label.keypoint_threshold,
-        "share_of_keypoints_kept": float((poses.scores >= params.pseudo_label.keypoint_threshold).mean())
+        "keypoint_threshold": params.pseudo_label.cut.value,
+        "keypoint_threshold_mode": params.pseudo_label.cut.mode,
+        "share_of_keypoints_kept": float(chosen.mean()) if len(box) else 0.0,
+        "mean_weight": float(to_numpy(table, "weight")[supervised].mean()) if supervised.any() else 0.0,
+        "score_quantiles": {
+            name: dict(zip(map(str, _QUANTILES), np.quantile(scores, _QUANTILES).round(4).tolist(), strict=True))
+            for name, scores in zip(keypoints.names, poses.scores.T, strict=True)
+        }
         if len(box)
-        else 0.0,
+        else {},
         "score_histogram": counts.tolist(),
         "kept_by_keypoint": dict(zip(keypoints.names, supervised.sum(0).tolist(), strict=True)),
         "disagreement_by_keypoint": dict(

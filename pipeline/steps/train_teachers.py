@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from model import checkpoints
 from model.network import PoseNetwork
@@ -19,7 +20,7 @@ from pipeline.records.artefacts import provenance, write_json, written
 from pipeline.records.keypoints import KeypointSet, load_keypoint_set
 from pipeline.records.tables import write_table
 from pipeline.settings import Decoding, Params, Teacher, Training
-from pipeline.steps.compose_sets import labelled_rows
+from pipeline.steps.compose_sets import held_out, labelled_rows
 
 PADDING = 1.25  # of the person box, for checkpoints that do not say: Xiao 2018's and Sun 2019's
 _BATCH = 32
@@ -36,9 +37,10 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
 
 
 def train(params: Params, progress: Progress, name: str, teacher: Teacher, training: Training) -> dict[str, Any]:
-    """Train a teacher on C."""
+    """Train a teacher on C, but for the images that are held out."""
     people = layout.STATE / "train_teachers" / f"{name}.parquet"
-    write_table(people, joined(labelled_rows(params)))
+    rows = joined(labelled_rows(params))
+    write_table(people, rows.filter(pa.array(~held_out(rows, params.train_teachers.held_out))))
     job = TrainingJob(
         stage="train_teachers",
         item=name,

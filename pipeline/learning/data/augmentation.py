@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from postproc.coordinates import apply, crop_transforms, mirror
 
 _BLOCK = 1024  # positions that share a random stream
 _UNIFORM, _NORMAL = 4, 2
+LABELLED, ADDED = 1, 3  # whose positions: those of the labelled rows, or of the rows of U on top of them
 _ROTATED = 0.6  # share of the samples that are rotated at all
 HALF_BODY_PADDING = 1.5  # takes the place of the person box's padding
 
@@ -24,14 +26,24 @@ class Sample:
     keypoints: np.ndarray  # [B, K, 2], crop pixels
     present: np.ndarray  # [B, K] bool
     supervised: np.ndarray  # [B, K] bool
+    weight: np.ndarray  # [B, K] float32
 
 
-def draws(seed: int, epoch: int, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Random numbers for positions [B] of an epoch: uniform [B, 4] and normal [B, 2], whatever else is drawn."""
+def together(samples: Sequence[Sample]) -> Sample:
+    """The samples of several batches, one after the other."""
+    parts = {field.name: [getattr(sample, field.name) for sample in samples] for field in fields(Sample)}
+    return Sample(**{name: np.concatenate(arrays) for name, arrays in parts.items()})
+
+
+def draws(seed: int, epoch: int, positions: np.ndarray, series: int = LABELLED) -> tuple[np.ndarray, np.ndarray]:
+    """Random numbers for positions [B] of an epoch: uniform [B, 4] and normal [B, 2], whatever else is drawn.
+
+    Positions of U's own `series` have other numbers than the same ones of the labelled rows.
+    """
     uniform, normal = np.empty((len(positions), _UNIFORM)), np.empty((len(positions), _NORMAL))
     blocks = positions // _BLOCK
     for block in np.unique(blocks):
-        generator = np.random.default_rng([seed, epoch, 1, int(block)])
+        generator = np.random.default_rng([seed, epoch, series, int(block)])
         here = blocks == block
         uniform[here] = generator.random((_BLOCK, _UNIFORM))[positions[here] % _BLOCK]
         normal[here] = generator.standard_normal((_BLOCK, _NORMAL))[positions[here] % _BLOCK]
@@ -42,13 +54,14 @@ def augmented(
     boxes: np.ndarray,
     keypoints: np.ndarray,
     supervised: np.ndarray,
+    weight: np.ndarray,
     random: tuple[np.ndarray, np.ndarray],
     settings: Augmentation,
     keypoint_set: KeypointSet,
     input_size: tuple[int, int],
     padding: float,
 ) -> Sample:
-    """Turn boxes [B, 4], keypoints [B, K, 3] (x, y, v; image pixels) and supervised [B, K] into samples.
+    """Turn boxes [B, 4], keypoints [B, K, 3] (x, y, v; image pixels), supervised and weight [B, K] into samples.
 
     With the probability `settings.half_body` the box shrinks to the upper or the lower body, where that many keypoints
     are labelled. Six samples in ten are rotated by a normal angle with `settings.rotation` degrees as its deviation,
@@ -63,26 +76,29 @@ def augmented(
     scale = scale * (1 + settings.scale * normal[:, 1].clip(-1, 1))
     transforms = crop_transforms(boxes, input_size, padding, rotation, scale)
     flipped = uniform[:, 0] < settings.flip
-    return _sample(transforms, keypoints, supervised, flipped, keypoint_set, input_size)
+    return _sample(transforms, keypoints, supervised, weight, flipped, keypoint_set, input_size)
 
 
 def plain(
     boxes: np.ndarray,
     keypoints: np.ndarray,
     supervised: np.ndarray,
+    weight: np.ndarray,
     keypoint_set: KeypointSet,
     input_size: tuple[int, int],
     padding: float,
 ) -> Sample:
     """The samples without augmentation; arguments as for `augmented`."""
     transforms = crop_transforms(boxes, input_size, padding)
-    return _sample(transforms, keypoints, supervised, np.zeros(len(boxes), bool), keypoint_set, input_size)
+    unmirrored = np.zeros(len(boxes), bool)
+    return _sample(transforms, keypoints, supervised, weight, unmirrored, keypoint_set, input_size)
 
 
 def _sample(
     transforms: np.ndarray,
     keypoints: np.ndarray,
     supervised: np.ndarray,
+    weight: np.ndarray,
     flipped: np.ndarray,
     keypoint_set: KeypointSet,
     input_size: tuple[int, int],
@@ -94,9 +110,10 @@ def _sample(
     points = np.where(swapped[:, :, None], points[:, keypoint_set.mirror], points)
     labelled = np.where(swapped, labelled[:, keypoint_set.mirror], labelled)
     supervised = np.where(swapped, supervised[:, keypoint_set.mirror], supervised)
+    weight = np.where(swapped, weight[:, keypoint_set.mirror], weight)
     # A labelled keypoint outside the crop is not "absent": the network must not learn an empty map for it.
     inside = ((points >= -0.5) & (points <= np.array([width, height]) - 0.5)).all(2)
-    return Sample(transforms, points, labelled & inside, supervised & ~(labelled & ~inside))
+    return Sample(transforms, points, labelled & inside, supervised & ~(labelled & ~inside), weight)
 
 
 def half_body_boxes(keypoints: np.ndarray, keypoint_set: KeypointSet, at_least: int) -> tuple[np.ndarray, np.ndarray]:

@@ -38,6 +38,8 @@ class Batch(Crops):
     keypoints: Tensor  # float32 [B, K, 2], crop pixels
     present: Tensor  # bool [B, K]: labelled and inside the crop, so it gets a Gaussian
     supervised: Tensor  # bool [B, K]: the loss looks at its map
+    weight: Tensor  # float32 [B, K]: how much it counts there
+    added: int  # how many of the rows, the last ones, are U's on top of a labelled batch
 
 
 class _Held(threading.local):

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from pipeline.learning.data.augmentation import Sample, augmented, draws, plain
+from pipeline.learning.data.augmentation import ADDED, LABELLED, Sample, augmented, draws, plain, together
 from pipeline.learning.data.batches import Batch, cut
 from pipeline.learning.data.feed import Feed
 from pipeline.learning.data.order import epoch_rows
@@ -26,12 +26,15 @@ class _Maker:
     rows: Rows
     keypoints: np.ndarray  # [N, K, 3]
     supervised: np.ndarray  # [N, K]
+    weight: np.ndarray  # [N, K]
     order: np.ndarray  # row of every position of the epoch
+    added: np.ndarray  # the same of U's own positions, where its rows come on top
     keypoint_set: KeypointSet
     input_size: tuple[int, int]
     padding: float
     augmentation: Augmentation | None
     batch_size: int
+    unlabelled_batch_size: int
     seed: int
     epoch: int
     rank: int
@@ -39,10 +42,10 @@ class _Maker:
     store: CropStore | None
 
     def __call__(self, number: int) -> Batch:
-        first = (number * self.world_size + self.rank) * self.batch_size
-        positions = np.arange(first, first + self.batch_size)
-        chosen = self.order[positions % len(self.order)]  # the last batch is filled from the epoch's start
-        sample = self._sample(positions, chosen)
+        chosen, sample = self._part(number, self.order, self.batch_size, LABELLED)
+        if len(self.added):
+            rows, others = self._part(number, self.added, self.unlabelled_batch_size, ADDED)
+            chosen, sample = np.concatenate([chosen, rows]), together([sample, others])
         crops = (
             cut([self.rows.path(row) for row in chosen], sample.transforms, self.input_size)
             if self.store is None
@@ -56,13 +59,22 @@ class _Maker:
             keypoints=torch.from_numpy(sample.keypoints.astype(np.float32)),
             present=torch.from_numpy(sample.present),
             supervised=torch.from_numpy(sample.supervised),
+            weight=torch.from_numpy(sample.weight),
+            added=self.unlabelled_batch_size if len(self.added) else 0,
         )
 
-    def _sample(self, positions: np.ndarray, chosen: np.ndarray) -> Sample:
-        rows = self.rows.boxes[chosen], self.keypoints[chosen], self.supervised[chosen]
+    def _part(self, number: int, order: np.ndarray, size: int, series: int) -> tuple[np.ndarray, Sample]:
+        """This process's `size` rows of a batch, from the rows of an epoch, and their samples."""
+        first = (number * self.world_size + self.rank) * size
+        positions = np.arange(first, first + size)
+        chosen = order[positions % len(order)]  # the last batch is filled from the epoch's start
+        return chosen, self._sample(positions, chosen, series)
+
+    def _sample(self, positions: np.ndarray, chosen: np.ndarray, series: int) -> Sample:
+        rows = self.rows.boxes[chosen], self.keypoints[chosen], self.supervised[chosen], self.weight[chosen]
         if self.augmentation is None:
             return plain(*rows, self.keypoint_set, self.input_size, self.padding)
-        random = draws(self.seed, self.epoch, positions)
+        random = draws(self.seed, self.epoch, positions, series)
         return augmented(*rows, random, self.augmentation, self.keypoint_set, self.input_size, self.padding)
 
 
@@ -73,6 +85,7 @@ def training_batches(
     padding: float,
     augmentation: Augmentation | None,
     batch_size: int,
+    unlabelled_batch_size: int = 0,
     seed: int,
     epoch: int,
     start_batch: int = 0,
@@ -94,8 +107,10 @@ def training_batches(
         padding: factor on the person box.
         augmentation: None for plain crops.
         batch_size: of this process.
+        unlabelled_batch_size: pseudo-labelled rows on top of each batch, which draws from the others alone. With 0,
+            or a table of one of the two kinds, it draws from all rows alike.
         start_batch: go on in the middle of the epoch.
-        samples_per_epoch: of all processes together; None is every row once.
+        samples_per_epoch: of all processes together, rows on top not counted; None is every row once.
         sampling: [N] weight of each row; None is every row alike.
         workers: processes that prepare batches; 0 prepares them here.
         rank, world_size: this process takes every `world_size`-th slice of the epoch.
@@ -104,22 +119,38 @@ def training_batches(
     Raises:
         ValueError: an empty table, weights that do not fit, or (while iterating) an image that cannot be read, by name.
     """
-    order = epoch_rows(table.num_rows, seed, epoch, samples_per_epoch, sampling)
+    labelled, unlabelled = _kinds(table) if unlabelled_batch_size else (np.arange(table.num_rows), np.arange(0))
+    weights = None if sampling is None else sampling[labelled]
+    order = labelled[epoch_rows(len(labelled), seed, epoch, samples_per_epoch, weights)]
+    batches = -(-len(order) // (batch_size * world_size))
+    added = unlabelled
+    if len(unlabelled):
+        count = batches * unlabelled_batch_size * world_size
+        added = unlabelled[epoch_rows(len(unlabelled), seed, epoch, count, None)]
     points = to_numpy(table, "keypoints")
     maker = _Maker(
         rows_of(table),
         points.reshape(len(points), points.shape[1] // 3, 3),
         to_numpy(table, "supervised"),
+        to_numpy(table, "weight"),
         order.astype(np.int32),
+        added.astype(np.int32),
         keypoint_set(table),
         (input_size[0], input_size[1]),
         padding,
         augmentation,
         batch_size,
+        unlabelled_batch_size,
         seed,
         epoch,
         rank,
         world_size,
         store,
     )
-    return Feed(maker, start_batch, -(-len(order) // (batch_size * world_size)), workers)
+    return Feed(maker, start_batch, batches, workers)
+
+
+def _kinds(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of a table that are not pseudo-labelled, and those that are; all are the former where none are not."""
+    pseudo = np.asarray(table["kind"].cast(pa.string()).to_pylist()) == "pseudo"
+    return (np.arange(len(pseudo)), np.arange(0)) if pseudo.all() else (np.flatnonzero(~pseudo), np.flatnonzero(pseudo))

@@ -121,6 +121,7 @@ class Trainer:
             padding=self.settings.padding,
             augmentation=self.settings.augmentation,
             batch_size=self.settings.batch_size,
+            unlabelled_batch_size=self.settings.unlabelled_batch_size,
             seed=self.settings.seed,
             epoch=self.position.epoch,
             start_batch=start,
@@ -171,12 +172,13 @@ class Trainer:
             group["lr"] = rate
         images = normalise(batch.images, self.device, self.network)
         target, supervised = self._targets(batch), batch.supervised.to(self.device)
+        weight = batch.weight.to(self.device)
         with autocast(self.compute, self.device):
             outputs = self._forward(images)
-        loss = total_loss(outputs, target, supervised, settings.auxiliary_weight)
+        loss = total_loss(outputs, target, supervised, settings.auxiliary_weight, weight, batch.added)
         self.scaler.scale(loss / settings.accumulate).backward()
         with torch.no_grad():
-            terms = torch.stack([loss, masked_mse(outputs[0], target, supervised)]).double()
+            terms = torch.stack([loss, masked_mse(outputs[0], target, supervised, weight, batch.added)]).double()
             self.sums += mean_over_processes(terms)
         self._recent = [*self._recent[1 - _LOOK_BACK :], (batch.rows.numpy(), loss.detach())]
         if not update:

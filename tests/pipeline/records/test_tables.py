@@ -129,6 +129,30 @@ def test_a_row_beyond_the_first_group_is_named(tmp_path: Path, monkeypatch: pyte
         read_table(tmp_path / "t.parquet", "instances")
 
 
+def test_a_table_of_version_2_weighs_what_it_supervises_by_one(tmp_path: Path):
+    supervised = np.arange(3 * 17).reshape(3, 17) % 3 == 0
+    table = table_from("instances", columns() | {"supervised": supervised}, INFO)
+    assert (to_numpy(table, "weight") == supervised).all(), "a table that says nothing of weights is the same"
+    old = json.loads(table.schema.metadata[b"ccm"]) | {"version": 2}
+    older = table.drop_columns(["weight"]).replace_schema_metadata({b"ccm": json.dumps(old)})
+    pq.write_table(older, tmp_path / "old.parquet")
+    read = read_table(tmp_path / "old.parquet", "instances")
+    assert read.equals(table)
+    some = read_table(tmp_path / "old.parquet", "instances", ["instance_id", "weight"])
+    assert some.column_names == ["instance_id", "weight"]
+    assert (to_numpy(some, "weight") == supervised).all()
+    write_table(tmp_path / "new.parquet", read)
+    assert read_table(tmp_path / "new.parquet", "instances").equals(table)
+
+
+def test_a_weight_below_nothing_is_refused(tmp_path: Path):
+    weight = np.ones((3, 17), np.float32)
+    weight[1, 4] = -0.5
+    write_table(tmp_path / "t.parquet", table_from("instances", columns() | {"weight": weight}, INFO))
+    with pytest.raises(ValueError, match=r"column 'weight', row 1: .*; allowed: numbers of 0 or more"):
+        read_table(tmp_path / "t.parquet", "instances")
+
+
 def test_other_files_are_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="no such file; the stage that makes it has not run"):
         read_table(tmp_path / "none.parquet", "instances")

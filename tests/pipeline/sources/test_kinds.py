@@ -211,9 +211,12 @@ def test_annotations_that_are_no_list(tmp_path: Path, value: bytes):
         ingested(write_coco(tmp_path / "set", data))
 
 
-@pytest.mark.parametrize("data", [b"[" * 100_000 + b"]" * 100_000,
-                                  b'{"images": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-                                  b'{"images": [], "categories": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"])  # fmt: skip
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize(
+    "data", [DEEP, b'{"images": ' + DEEP + b"}", b'{"images": [], "categories": ' + DEEP + b"}"], ids=range(3)
+)
 @pytest.mark.parametrize("format", ["coco", "aic", "mpii", "label_studio"])
 def test_json_nested_a_hundred_thousand_deep(tmp_path: Path, data: bytes, format: str):
     source = write_coco(tmp_path / "set", data).model_copy(update={"format": format})

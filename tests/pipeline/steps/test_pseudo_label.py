@@ -55,6 +55,7 @@ def test_keypoints_below_the_threshold_are_neither_labelled_nor_supervised(param
     assert ((triples[:, :, 2] > 0) == (SCORES[[0, 2]] >= 0.9)).all()
     assert (triples[0, 5, :2] == [10, 11]).all()
     assert (triples[0, 6] == 0).all()
+    assert (to_numpy(table, "weight") == to_numpy(table, "supervised")).all(), "the paper's keypoints all count alike"
     assert to_numpy(table, "keypoint_scores") == pytest.approx(SCORES[[0, 2]])
     assert set(table["teacher"].to_pylist()) == {"t:1 s:2"}
     assert set(table["kind"].to_pylist()) == {"pseudo"}

@@ -15,7 +15,9 @@ def _many(count: int, settings: Augmentation) -> tuple[np.ndarray, np.ndarray]:
     boxes = np.tile(np.float32([10, 20, 100, 100]), (count, 1))
     keypoints, supervised = np.zeros((count, 17, 3), np.float32), np.zeros((count, 17), bool)
     random = draws(0, 0, np.arange(count))
-    sample = augmented(boxes, keypoints, supervised, random, settings, COCO, (128, 128), 1.0)
+    sample = augmented(
+        boxes, keypoints, supervised, supervised.astype(np.float32), random, settings, COCO, (128, 128), 1.0
+    )
     linear = sample.transforms[:, :, :2]
     return np.rad2deg(np.arctan2(linear[:, 1, 0], linear[:, 0, 0])), 1.28 / np.hypot(linear[:, 0, 0], linear[:, 1, 0])
 
@@ -66,7 +68,8 @@ def test_half_bodies_show_their_half():
     keypoints[:, upper, 1] -= 100
     boxes = np.tile([90.0, 0, 120, 210], (64, 1))
     supervised = np.ones((64, 17), bool)
-    sample = augmented(boxes, keypoints, supervised, draws(0, 0, np.arange(64)), settings, COCO, (128, 96), 1.25)
+    random, weight = draws(0, 0, np.arange(64)), supervised.astype(np.float32)
+    sample = augmented(boxes, keypoints, supervised, weight, random, settings, COCO, (128, 96), 1.25)
     all_upper = sample.present[:, upper].all(1)
     all_lower = sample.present[:, ~upper].all(1)
     assert (all_upper | all_lower).all()

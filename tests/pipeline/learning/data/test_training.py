@@ -11,6 +11,7 @@ import torch
 
 from pipeline.learning.data import Batch, pace, training_batches
 from pipeline.records.keypoints import load_keypoint_set
+from pipeline.records.tables import table_from, table_info
 from pipeline.settings import Augmentation
 from postproc.coordinates import crop_transforms
 from tests.pipeline.learning.data.people import blob, centroid, noise_people, people_table
@@ -32,7 +33,7 @@ def batches(table: pa.Table, **changes: Any) -> list[Batch]:
 
 
 def content(batch: Batch) -> list[bytes]:
-    names = ("images", "keypoints", "present", "supervised", "rows", "transforms")
+    names = ("images", "keypoints", "present", "supervised", "weight", "rows", "transforms")
     return [getattr(batch, name).numpy().tobytes() for name in names]
 
 
@@ -66,7 +67,10 @@ def test_keypoints_follow_the_image(tmp_path: Path, sigma: float, size: int, sid
 
 
 def test_the_mirror_of_the_mirror_is_the_sample(tmp_path: Path):
-    table = noise_people(tmp_path)
+    plain = noise_people(tmp_path)
+    weight = np.arange(10 * 17, dtype=np.float32).reshape(10, 17)
+    columns = {name: plain[name] for name in plain.column_names} | {"weight": weight}
+    table = table_from("instances", columns, table_info(plain))
     straight = ALL.model_copy(update={"flip": 0.0})
     one = batches(table, augmentation=straight)
     two = batches(table, augmentation=straight.model_copy(update={"flip": 1.0}))
@@ -80,6 +84,7 @@ def test_the_mirror_of_the_mirror_is_the_sample(tmp_path: Path):
         torch.testing.assert_close(returned, a.keypoints, atol=1e-4, rtol=0)
         assert torch.equal(b.present[:, swap], a.present)
         assert torch.equal(b.supervised[:, swap], a.supervised)
+        assert torch.equal(b.weight[:, swap], a.weight)
 
 
 @pytest.mark.parametrize("workers", [2, 4])
@@ -114,6 +119,51 @@ def test_processes_share_an_epoch(tmp_path: Path):
     for number, batch in enumerate(alone):
         shared = torch.cat([ranks[0][number].images, ranks[1][number].images])
         assert torch.equal(shared, batch.images)
+
+
+def half_pseudo(root: Path, count: int) -> pa.Table:
+    """People of whom every second one is pseudo-labelled."""
+    plain = noise_people(root, count)
+    columns = {name: plain[name] for name in plain.column_names}
+    columns["kind"] = ["pseudo" if i % 2 else "labelled" for i in range(count)]
+    return table_from("instances", columns, table_info(plain))
+
+
+def test_unlabelled_rows_come_on_top_of_a_batch(tmp_path: Path):
+    table = half_pseudo(tmp_path, 20)
+    labelled = table.filter(pa.array([i % 2 == 0 for i in range(20)]))
+    alone = batches(labelled, batch_size=4, epoch=1)
+    made = batches(table, batch_size=4, unlabelled_batch_size=3, epoch=1)
+    assert len(made) == len(alone), "the schedule counts labelled people"
+    for batch, without in zip(made, alone, strict=True):
+        assert (len(batch.rows), batch.added, without.added) == (7, 3, 0)
+        assert torch.equal(batch.images[:4], without.images), "U changes nothing of the labelled samples"
+        assert (batch.rows[:4] % 2 == 0).all()
+        assert (batch.rows[4:] % 2 == 1).all()
+    drawn = torch.cat([b.rows[4:] for epoch in range(10) for b in batches(table, unlabelled_batch_size=3, epoch=epoch)])
+    counts = torch.bincount(drawn)[1::2]
+    assert counts.max() - counts.min() <= 1, "passes over U follow each other through the epochs"
+
+
+def test_rows_on_top_depend_on_their_position_alone(tmp_path: Path):
+    table = half_pseudo(tmp_path, 16)
+    settings = {"batch_size": 4, "unlabelled_batch_size": 2}
+    alone = batches(table, **settings)
+    assert [content(b) for b in batches(table, **settings, start_batch=1)] == [content(b) for b in alone[1:]]
+    assert [content(b) for b in batches(table, **settings, workers=2)] == [content(b) for b in alone]
+    shared = [batches(table, batch_size=2, unlabelled_batch_size=1, rank=rank, world_size=2) for rank in (0, 1)]
+    for number, batch in enumerate(alone):
+        pair = [ranks[number].images for ranks in shared]
+        assert torch.equal(torch.cat([pair[0][:2], pair[1][:2], pair[0][2:], pair[1][2:]]), batch.images)
+
+
+def test_rows_of_one_kind_have_nothing_on_top(tmp_path: Path):
+    table = noise_people(tmp_path)
+    plain = [content(batch) for batch in batches(table)]
+    assert [content(batch) for batch in batches(table, unlabelled_batch_size=3)] == plain
+    columns = {name: table[name] for name in table.column_names} | {"kind": ["pseudo"] * table.num_rows}
+    pseudo = table_from("instances", columns, table_info(table))
+    assert [content(batch) for batch in batches(pseudo, unlabelled_batch_size=3)] == plain
 
 
 def test_every_row_once_and_all_batches_full(tmp_path: Path):

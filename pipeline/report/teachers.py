@@ -1,0 +1,92 @@
+"""How good the teachers are beside their student, and whether their probabilities are what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline import layout
+from pipeline.report.blocks import Block, Figure, Note, Table
+from pipeline.report.charts import line_chart
+from pipeline.report.context import Context
+from pipeline.settings import arrow
+
+MARGIN = 0.05  # of AP: a teacher that is no better than this teaches little
+
+
+def teachers(context: Context) -> list[Block]:
+    """Each teacher's accuracy beside the students', and a warning where the margin is small; nothing without sigmas."""
+    params = context.params
+    ours = [(f"teacher {name}", "train_teachers", name) for name in params.train_teachers.models]
+    students = [(arrow(strategy), "fine_tune", strategy) for strategy in context.strategies]
+    found = {title: accuracy(context, stage, item) for title, stage, item in [*ours, *students]}
+    found |= {f"{name}, from outside": from_outside(context, name) for name in params.ask_teachers}
+    known = {title: each for title, each in found.items() if each is not None}
+    if not known:
+        return []
+    rows = [[title, f"{100 * ap:.1f}", f"{100 * oks:.1f}", on] for title, (ap, oks, on) in known.items()]
+    caption = "AP (Eq 26-27) and OKS on annotated boxes; one from outside is held to the keypoints that it knows"
+    blocks: list[Block] = [Table(["model", "AP_Eq27", "OKS", "measured on"], rows, caption)]
+    pupils = [known[title][0] for title, _, _ in students if title in known]
+    masters = [each[0] for title, each in known.items() if title not in {pupil[0] for pupil in students}]
+    if pupils and masters and max(masters) < max(pupils) + MARGIN:
+        blocks.append(
+            Note(
+                f"The best teacher has AP {100 * max(masters):.1f}, the best student {100 * max(pupils):.1f}: teachers "
+                "that are hardly better than their student teach it little."
+            )
+        )
+    return blocks
+
+
+def accuracy(context: Context, stage: str, item: str) -> tuple[float, float, str] | None:
+    """AP, OKS and what they were measured on, of a model of ours; None where it is not known."""
+    if not layout.figures(stage, item).exists():
+        return None
+    figures = context.metrics(stage, item)
+    if "val_ap" not in figures:
+        return None
+    return figures["val_ap"], figures["val_oks"], ", ".join(context.params.data.validation)
+
+
+def from_outside(context: Context, name: str) -> tuple[float, float, str] | None:
+    """The same of a teacher from outside: on the validation, where it has a file for it, else on C."""
+    if not layout.figures("ask_teachers", name).exists():
+        return None
+    figures = context.metrics("ask_teachers", name)
+    for source in context.params.data.validation:
+        if f"on {source}" in figures:
+            return figures[f"on {source}"]["ap"], figures[f"on {source}"]["oks"], source
+    return figures["ap"], figures["oks"], "C, which its offsets were measured on"
+
+
+def calibration(source: str, figures: Mapping[str, Any]) -> list[Block]:
+    """The reliability diagram of a source's keypoint probabilities, and what target precisions come to."""
+    if "reliability" not in figures:
+        return []
+    bins = figures["reliability"]
+    said, right = [each["probability"] for each in bins], [each["right"] for each in bins]
+    series = {"as often right": (said, right), "as said": ([0.0, 1.0], [0.0, 1.0])}
+    caption = (
+        f"{source}: how often keypoints are right (within OKS 0.5 of the truth) by their probability, on "
+        f"{figures['calibration_people']} people of C whom the curves were not fitted on; expected calibration error "
+        f"{figures['calibration_error']:.3f}"
+    )
+    rows = [
+        [f"{each['target']:g}", f"{100 * each['kept']:.0f} %", "-" if each["right"] is None else f"{each['right']:.2f}"]
+        for each in figures["precision_reached"]
+    ]
+    return [
+        Figure(line_chart(series, "probability", "share that is right"), caption),
+        Table(["target precision", "keypoints kept", "right"], rows, f"{source}: what target precisions come to"),
+    ]
+
+
+def quantiles(source: str, figures: Mapping[str, Any]) -> list[Block]:
+    """The scores that were seen, by keypoint."""
+    seen = figures.get("score_quantiles")
+    if not seen:
+        return []
+    header = [f"{100 * float(share):g} %" for share in next(iter(seen.values()))]
+    rows = [[name, *(f"{value:.2f}" for value in each.values())] for name, each in seen.items()]
+    return [Table(["keypoint", *header], rows, f"{source}: quantiles of the keypoints' scores, before any threshold")]
