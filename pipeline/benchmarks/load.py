@@ -1,6 +1,6 @@
 """Every stage but training on tables of the paper's size: seconds and peak memory of each, in a process of its own.
 
-    python -m pipeline.benchmarks.load [--scale 0.1] [--folder FOLDER] [--json]
+    ccm bench load [--scale 0.1] [--folder FOLDER] [--json]
 
 At scale 1: 240,000 images and 700,000 people, of COCO train's size (118,287 images, 262,465 people) and val's, AI
 Challenger's format (56,713 images, 176,531 people) and unlabelled images (60,000, with 250,000 detections). All
@@ -44,9 +44,7 @@ FROM_DATA = ("generate", "pseudo_label", "evaluate")  # stages that need `load_d
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = bench_parser(
-        "python -m pipeline.benchmarks.load", __doc__, "python -m pipeline.benchmarks.load --scale 0.1"
-    )
+    parser = bench_parser("ccm bench load", __doc__, "ccm bench load --scale 0.1")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the images and people (default 1)")
     parser.add_argument("--folder", type=Path, help="an empty folder to work in and keep; without, a temporary one")
     parser.add_argument("--stage", nargs=2, metavar=("NAME", "ITEM"), help="run this one stage in the current folder")

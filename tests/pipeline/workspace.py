@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import json
+import shutil
+import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +80,24 @@ def write_coco(root: Path, name: str, images: int, seed: int) -> None:
 
 
 def make_workspace(folder: Path) -> Params:
-    """Fill the current directory, which must be `folder`: tables, detections of `val`, and the strategy's model."""
+    """Fill the current directory, which must be `folder`: tables, detections of `val`, and the strategy's model.
+
+    It is made once a process and copied, times and all.
+    """
+    shutil.copytree(_made(), folder, dirs_exist_ok=True)
+    return load_params()
+
+
+@lru_cache
+def _made() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="workspace-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with contextlib.chdir(folder):
+        _make(folder)
+    return folder
+
+
+def _make(folder: Path) -> None:
     raw = YAML(typ="safe", pure=True).load((ROOT / "pipeline/profiles/built-in.yaml").read_text())
     write_coco(folder / "own", "train", 4, seed=1)
     write_coco(folder / "own", "val", 6, seed=2)
@@ -104,7 +126,6 @@ def make_workspace(folder: Path) -> Params:
     card = {"keypoint_names": list(keypoints.names), "trained_on": "nothing", "padding": 1.25}
     checkpoints.save(build(MODEL, len(keypoints)), layout.final(STRATEGY), card)
     annotate_what_the_model_finds(params)
-    return params
 
 
 def annotate_what_the_model_finds(params: Params) -> None:
