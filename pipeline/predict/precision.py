@@ -33,13 +33,13 @@ _LAYERS = ("Conv",)  # onnxruntime has no deconvolution in integers: one between
 
 
 class Calibration:
-    """People of the labelled set, chosen by a fixed seed: what a network sees in training.
+    """People of the first labelled set, chosen by a fixed seed: what a network sees in training.
 
     ValueError where the table has no people.
     """
 
     def __init__(self, params: Params, input_size: tuple[int, int], padding: float) -> None:
-        self.source = params.data.labelled
+        self.source = params.data.labelled[0]
         rows = rows_of(read_table(layout.instances(self.source), "instances"))
         if not len(rows):
             raise ValueError(f"{layout.instances(self.source)}: no people to calibrate on")
