@@ -62,7 +62,7 @@ def export_bundle(
 
     Args:
         predictor: of this model and detector, with the post-processing to build in (a flip test, if it has one).
-        precision: of the networks; int8 is calibrated on people of the labelled set.
+        precision: of the networks; int8 is calibrated on people of the first labelled set.
         allowed: AP that it may lose on the first evaluation set, on a scale of 0 to 1.
 
     Raises:

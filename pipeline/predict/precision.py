@@ -33,7 +33,7 @@ _LAYERS = ("Conv",)  # onnxruntime has no deconvolution in integers: one between
 
 
 class Calibration:
-    """People of the labelled set, chosen by a fixed seed: what a network sees in training.
+    """People of the first labelled set, chosen by a fixed seed: what a network sees in training.
 
     ValueError where the table has no people.
     """

@@ -194,6 +194,9 @@ def _video(predictor: Predictor, path: Path, name: Path, wanted: Wanted, keep: C
             read = number + 1
             if stopped():
                 return
+    if reader.uneven and wanted.drawn is not None:
+        note = f"ccm: {path}: its frames come at uneven times; drawn they come evenly, {reader.rate:.3g} a second"
+        tqdm.write(note, file=sys.stderr)
     if reader.count is not None and read < WHOLE * reader.count:
         raise ValueError(f"{path}: the file says {reader.count} frames and {read} can be read; these are done")
 

@@ -34,6 +34,18 @@ class VideoReader:
             self._capture.release()
             raise ValueError(f"{path}: not a video that can be read")
         self._first = first
+        self._last, self._gaps = self._capture.get(cv2.CAP_PROP_POS_MSEC), (np.inf, 0.0)
+
+    @property
+    def uneven(self) -> bool:
+        """Did the frames that were read so far come at uneven times, the longest gap twice the shortest or more?"""
+        return self._gaps[1] >= 2 * self._gaps[0]
+
+    def _note_time(self) -> None:
+        now = self._capture.get(cv2.CAP_PROP_POS_MSEC)
+        if (gap := now - self._last) > 0:  # some containers say no times
+            self._gaps = min(self._gaps[0], gap), max(self._gaps[1], gap)
+        self._last = now
 
     def __iter__(self) -> Iterator[np.ndarray]:
         frame: np.ndarray | None = self._first
@@ -43,6 +55,7 @@ class VideoReader:
                 ok, frame = self._capture.read()
                 if not ok:
                     break
+                self._note_time()
         finally:
             self._capture.release()
 

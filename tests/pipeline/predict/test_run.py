@@ -179,6 +179,28 @@ def test_a_video_that_breaks_off(predictor: Predictor, tmp_path: Path, capsys: p
     assert f"{tmp_path / 'cut.avi'}: the file says 20 frames and {read} can be read" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("times", "uneven"), [([0, 40, 80, 120], False), ([0, 33, 67, 100], False), ([0, 20, 220], True)]
+)
+def test_frames_at_uneven_times(times: list[float], uneven: bool, tmp_path: Path) -> None:
+    write_video(tmp_path / "in.mp4", len(times))
+    reader = VideoReader(tmp_path / "in.mp4")
+    assert not reader.uneven
+    said, whole = iter(times[1:]), reader._capture
+
+    class Capture:
+        """The file's frames, at other times."""
+
+        read, release = staticmethod(whole.read), staticmethod(whole.release)
+
+        def get(self, what: int) -> float:
+            return next(said)
+
+    reader._capture, reader._last = Capture(), times[0]  # type: ignore[assignment]
+    assert len(list(reader)) == len(times)
+    assert reader.uneven is uneven
+
+
 def test_drawn_pictures_keep_apart(predictor: Predictor, photograph: np.ndarray, tmp_path: Path) -> None:
     """One picture in several formats; what cannot be drawn in its own gets a second ending."""
     for ending in ("bmp", "png", "tif", "JPG"):
