@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -42,10 +43,19 @@ def autocast(compute: Compute, device: torch.device) -> AbstractContextManager[o
 
 def normalise(images: Tensor, device: torch.device, network: PoseNetwork) -> Tensor:
     """uint8 crops [B, 3, H, W] as the network wants them: on the device, channels last, with its mean and deviation."""
-    mean = torch.tensor(network.mean, device=device).view(1, -1, 1, 1) * 255
-    std = torch.tensor(network.std, device=device).view(1, -1, 1, 1) * 255
+    mean, std = _statistic(tuple(network.mean), device), _statistic(tuple(network.std), device)
     moved = images.to(device, non_blocking=True, memory_format=torch.channels_last)
     return (moved.float() - mean) / std
+
+
+@cache
+def _statistic(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """[1, 3, 1, 1] on the device once: a copy from the host at every batch would wait for all that is queued there.
+
+    No buffer of the network, because those are averaged and sent between processes.
+    """
+    with torch.inference_mode(False):  # training uses it too
+        return torch.tensor(values, device=device).view(1, -1, 1, 1) * 255
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +22,7 @@ from model.weights import check_finite
 from pipeline.learning.data import Batch, CropStore, pace, training_batches
 from pipeline.learning.devices import autocast, normalise
 from pipeline.learning.training.distributed import from_first, mean_over_processes, rank, world_size
-from pipeline.learning.training.optimisation import learning_rate, make_optimizer
+from pipeline.learning.training.optimisation import learning_rate, make_optimizer, update_average
 from pipeline.learning.training.state import RunState
 from pipeline.learning.training.validation import RANKED_BY
 from pipeline.progress import Progress
@@ -87,8 +88,12 @@ class Trainer:
             self.parallel = DistributedDataParallel(
                 self.network, device_ids=[device.index] if device.type == "cuda" else None
             )
-        if compute.compile:
+        self.apart = getattr(self.parallel, "no_sync", nullcontext)
+        if compute.compile:  # all batches are full, so once is enough
             self.parallel = torch.compile(self.parallel)  # type: ignore[assignment]
+        height, width = self.network.heatmap_size
+        rows, columns = self.network.spec.input_size
+        self.cells = torch.tensor([width / columns, height / rows], device=device)  # of a crop pixel
         self.position = Position()
         self.sums = torch.zeros(len(_TERMS), dtype=torch.float64, device=device)
         self.best_weights: dict[str, Tensor] | None = None
@@ -144,19 +149,33 @@ class Trainer:
         description = f"epoch {position.epoch + 1}/{settings.epochs}"
         for batch in self.progress.track(batches, total=len(batches), description=description, unit="batch"):
             last = position.batch + 1 == in_epoch
-            self._step(batch, total, update=last or (position.batch + 1) % settings.accumulate == 0)
+            update = last or (position.batch + 1) % settings.accumulate == 0
+            self._step(batch, total, update)
             waited += batch.data_seconds
             samples += len(batch.images)
             position.batch += 1
             if position.batch % _LOOK_BACK == 0:
                 self._check_numbers()
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            if update and not last and self._due(saved):
                 self._check_numbers()
                 self._save()
                 saved = time.monotonic()
         self._check_numbers()
+        self.sums = mean_over_processes(self.sums)
         seconds = time.monotonic() - started
         self._finish_epoch(in_epoch, pace(samples * world_size(), in_epoch - first, seconds, waited))
+
+    def _due(self, saved: float) -> bool:
+        """Whether to save, after an optimiser's step: between two, each process has gradients of its own.
+
+        So it has sums of the losses. Several processes therefore save at set batches alone, where they share them.
+        """
+        if world_size() > 1:
+            before = self.position.batch - self.settings.accumulate
+            if self.position.batch // _LOOK_BACK == before // _LOOK_BACK:
+                return False
+            self.sums = mean_over_processes(self.sums)
+        return time.monotonic() - saved > CHECKPOINT_SECONDS
 
     def _train_mode(self) -> None:
         self.network.train()
@@ -171,15 +190,16 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         images = normalise(batch.images, self.device, self.network)
-        target, supervised = self._targets(batch), batch.supervised.to(self.device)
-        weight = batch.weight.to(self.device)
-        with autocast(self.compute, self.device):
-            outputs = self._forward(images)
-        loss = total_loss(outputs, target, supervised, settings.auxiliary_weight, weight, batch.added)
-        self.scaler.scale(loss / settings.accumulate).backward()
+        target, supervised = self._targets(batch), self._moved(batch.supervised)
+        weight = self._moved(batch.weight)
+        with self._gradients_shared(update):
+            with autocast(self.compute, self.device):
+                outputs = self._forward(images)
+            loss = total_loss(outputs, target, supervised, settings.auxiliary_weight, weight, batch.added)
+            self.scaler.scale(loss / settings.accumulate).backward()
         with torch.no_grad():
-            terms = torch.stack([loss, masked_mse(outputs[0], target, supervised, weight, batch.added)]).double()
-            self.sums += mean_over_processes(terms)
+            main = masked_mse(outputs[0], target, supervised, weight, batch.added)
+            self.sums += torch.stack([loss, main]).double()
         self._recent = [*self._recent[1 - _LOOK_BACK :], (batch.rows.numpy(), loss.detach())]
         if not update:
             return
@@ -190,8 +210,15 @@ class Trainer:
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
-            self.average.update_parameters(self.network)
+            update_average(self.average, self.network)
         position.step += 1
+
+    def _gradients_shared(self, update: bool) -> AbstractContextManager[Any]:
+        """Backward inside adds to the processes' mean of the gradients only where the optimiser is going to step."""
+        return nullcontext() if update else self.apart()
+
+    def _moved(self, values: Tensor) -> Tensor:
+        return values.to(self.device, non_blocking=True)
 
     def _forward(self, images: Tensor) -> Any:
         try:
@@ -205,10 +232,8 @@ class Trainer:
             ) from error
 
     def _targets(self, batch: Batch) -> Tensor:
-        height, width = self.network.heatmap_size
-        scale = torch.tensor([width / batch.images.shape[3], height / batch.images.shape[2]])
-        keypoints = (batch.keypoints * scale).to(self.device)
-        return encode(keypoints, batch.present.to(self.device), (height, width), self.settings.sigma)
+        keypoints = self._moved(batch.keypoints) * self.cells
+        return encode(keypoints, self._moved(batch.present), self.network.heatmap_size, self.settings.sigma)
 
     def _check_numbers(self) -> None:
         """ValueError when a recent loss is no number or has left all bounds; its batches' rows go into a file."""
@@ -277,17 +302,10 @@ class Trainer:
             "scaler": self.scaler.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
             "best_weights": self.best_weights,
-            "gradients": self._gradients(),
             "sums": self.sums,
             "position": vars(self.position),
             "generators": generators,
         }
-
-    def _gradients(self) -> list[Tensor | None] | None:
-        """Accumulated gradients, when a checkpoint falls between two optimiser steps."""
-        if all(p.grad is None for p in self.network.parameters()):
-            return None
-        return [p.grad for p in self.network.parameters()]
 
     def _restore(self) -> None:
         if self.state.resume(self._content, self._take, self.progress) and rank() == 0:
@@ -302,9 +320,7 @@ class Trainer:
         if self.average is not None:
             self.average.load_state_dict(saved["average"])
         self.best_weights = saved["best_weights"]
-        gradients = saved["gradients"] or [None for _ in self.network.parameters()]
-        for parameter, gradient in zip(self.network.parameters(), gradients, strict=True):
-            parameter.grad = None if gradient is None else gradient.to(self.device)
+        self.optimizer.zero_grad(set_to_none=True)
         self.sums.copy_(saved["sums"])
         self.position = Position(**saved["position"])
         if not 0 <= self.position.epoch == len(self.position.curves) <= self.settings.epochs:

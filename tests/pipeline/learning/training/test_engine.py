@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,9 +23,11 @@ import pyarrow as pa
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch._dynamo.testing import CompileCounter
 from torch.optim.swa_utils import AveragedModel
 
 from model.network import build
+from pipeline.learning.data import Batch
 from pipeline.learning.training import engine
 from pipeline.learning.training.job import row_weights, run_job
 from pipeline.progress import Progress
@@ -238,16 +240,47 @@ def test_clipping_bounds_a_step(workspace: Path) -> None:
     assert moved.norm().item() == pytest.approx(0.01, rel=1e-3)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_a_step_never_waits_for_the_gpu(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, precision: Literal["float32", "bfloat16", "float16"]
+) -> None:
+    step, steps = engine.Trainer._step, list[int]()
+
+    def watched(self: engine.Trainer, batch: Batch, *arguments: Any) -> None:
+        if len(steps) >= 2:  # libraries set themselves up in the first
+            torch.cuda.set_sync_debug_mode("error")
+        try:
+            step(self, batch.pin_memory(), *arguments)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        steps.append(1)
+
+    monkeypatch.setattr(engine.Trainer, "_step", watched)
+    compute = COMPUTE.model_copy(update={"device": "cuda", "precision": precision})
+    run_job(job(TRAINING.model_copy(update={"ema": 0.9, "accumulate": 2}), compute), Progress())
+    assert len(steps) == 9
+
+
+def test_a_compiled_step_is_compiled_once(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three epochs of four batches of seven, of 24 people: the last batch is as full as the others."""
+    compile_, compiled = torch.compile, CompileCounter()
+    monkeypatch.setattr(torch, "compile", lambda module: compile_(module, backend=compiled))
+    compute = COMPUTE.model_copy(update={"compile": True})
+    run_job(job(TRAINING.model_copy(update={"batch_size": 7, "validate_every": 1}), compute), Progress())
+    assert compiled.frame_count == 1
+
+
 def test_the_average_decays_as_it_says(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights after step n count (1 - d) d^(N - n), those after the first step d^(N - 1)."""
     steps = []
-    update = AveragedModel.update_parameters
+    update = engine.update_average
 
-    def seen(self: AveragedModel, network: torch.nn.Module) -> None:
+    def seen(average: AveragedModel, network: torch.nn.Module) -> None:
         steps.append({name: p.detach().clone() for name, p in network.named_parameters()})
-        update(self, network)
+        update(average, network)
 
-    monkeypatch.setattr(AveragedModel, "update_parameters", seen)
+    monkeypatch.setattr(engine, "update_average", seen)
     run_job(job(TRAINING.model_copy(update={"epochs": 1, "ema": 0.8, "validate_every": 1})), Progress())
     assert len(steps) == 3
     for name, first in steps[0].items():
