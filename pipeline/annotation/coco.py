@@ -65,6 +65,9 @@ def people_in(content: Any, path: Path, names: Sequence[str]) -> list[Person]:
     """
     if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in ("images", "annotations")):
         raise ValueError(f"{path}: no COCO annotation file: it has no lists 'images' and 'annotations'")
+    info = content.get("info")
+    if isinstance(info, dict) and info.get("contributor") == "Label Studio":
+        raise ValueError(f"{path}: Label Studio's COCO joins the people of a picture into one; export as JSON")
     order = _order(content.get("categories"), path, names)
     pictures = {i.get("id"): i.get("file_name") for i in content["images"] if isinstance(i, dict)}
     people = []

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -18,8 +18,8 @@ _UPLOAD = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the name
 
 
 def config(names: Sequence[str]) -> str:
-    """The labelling interface that the tasks are made for."""
-    labels = "\n".join(f"    <Label value={quoteattr(name)}/>" for name in names)
+    """The labelling interface that the tasks are made for; its own converters ask for `model_index`, the order."""
+    labels = "\n".join(f'    <Label value={quoteattr(name)} model_index="{i}"/>' for i, name in enumerate(names))
     return (
         f'<View>\n  <Image name="{_IMAGE}" value="$image" zoom="true"/>\n'
         f'  <RectangleLabels name="{_BOX}" toName="{_IMAGE}">\n    <Label value="person"/>\n  </RectangleLabels>\n'
@@ -33,7 +33,8 @@ def tasks(people: Sequence[Sent], names: Sequence[str]) -> list[dict[str, Any]]:
     for picture, there in by_picture(people).items():
         results = [result for number, person in enumerate(there) for result in _results(number, person, names)]
         prediction = {"model_version": _sent(there[0]).teacher, "result": results}
-        made.append({"data": {_IMAGE: f"/data/local-files/?d=images/{picture}"}, "predictions": [prediction]})
+        address = f"/data/local-files/?d={quote(f'images/{picture}')}"
+        made.append({"data": {_IMAGE: address}, "predictions": [prediction]})
     return made
 
 
