@@ -60,20 +60,21 @@ def _results(number: int, person: Person, names: Sequence[str]) -> list[dict[str
     return found
 
 
-def people_in(content: list[Any], path: Path, names: Sequence[str]) -> list[Person]:
-    """The people of Label Studio's JSON export. Tasks that nobody has worked on are left out.
+def people_in(content: list[Any], path: Path, names: Sequence[str]) -> dict[str, list[Person]]:
+    """The people of Label Studio's JSON export by picture. Tasks that nobody has worked on are left out.
 
     Raises:
         ValueError: a task or region that is none, a keypoint that was not exported, or one that is in no rectangle.
     """
-    people: list[Person] = []
+    people: dict[str, list[Person]] = {}
     for number, task in enumerate(content):
         where = f"{path}: task {task.get('id', number) if isinstance(task, dict) else number}"
         if not isinstance(task, dict) or not isinstance(task.get("data"), dict) or _IMAGE not in task["data"]:
             raise ValueError(f"{where}: no task with data.{_IMAGE}; export as JSON")
         done = [a for a in task.get("annotations") or [] if isinstance(a, dict) and not a.get("was_cancelled")]
         if done:
-            people += _annotated(done[-1].get("result") or [], picture_of(str(task["data"][_IMAGE])), where, names)
+            picture = picture_of(str(task["data"][_IMAGE]))
+            people.setdefault(picture, []).extend(_annotated(done[-1].get("result") or [], picture, where, names))
     return people
 
 
