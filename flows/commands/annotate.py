@@ -41,7 +41,11 @@ def add(commands: Commands) -> None:
     merge.add_argument("file", metavar="FILE", help="what the labelling program has exported")
     merge.add_argument("--exported", metavar="FOLDER", help="of ccm annotate next; default: the file's own folder")
     merge.add_argument("--by", default="", metavar="NAME", help="who has labelled, to be noted")
-    merge.add_argument("--confirmed", action="store_true", help="people that came back unchanged are right: take them")
+    merge.add_argument(
+        "--confirmed",
+        action="store_true",
+        help="all of the file was looked at: take people as they came back, and empty pictures as emptied",
+    )
 
 
 def _next(arguments: Arguments) -> int:

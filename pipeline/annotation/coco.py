@@ -57,21 +57,28 @@ def annotation(number: int | str, image: int | str, person: Person) -> dict[str,
     }
 
 
-def people_in(content: Any, path: Path, names: Sequence[str]) -> list[Person]:
-    """The people of an annotation file's content, their keypoints in the order of `names`.
+def people_in(content: Any, path: Path, names: Sequence[str]) -> dict[str, list[Person]]:
+    """The people of an annotation file's content by picture, their keypoints in the order of `names`.
+
+    A picture without people is there too. Annotations of other categories are left out.
 
     Raises:
         ValueError: no images or annotations, other keypoints (names the first), or a record that is none; names it.
     """
     if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in ("images", "annotations")):
         raise ValueError(f"{path}: no COCO annotation file: it has no lists 'images' and 'annotations'")
-    order = _order(content.get("categories"), path, names)
+    info = content.get("info")
+    if isinstance(info, dict) and info.get("contributor") == "Label Studio":
+        raise ValueError(f"{path}: Label Studio's COCO joins the people of a picture into one; export as JSON")
+    ours, order = _category(content.get("categories"), path, names)
     pictures = {i.get("id"): i.get("file_name") for i in content["images"] if isinstance(i, dict)}
-    people = []
+    people: dict[str, list[Person]] = {name: [] for name in pictures.values() if isinstance(name, str)}
     for number, entry in enumerate(content["annotations"]):
         where = f"{path}: annotation {entry.get('id', number) if isinstance(entry, dict) else number}"
         if not isinstance(entry, dict) or not isinstance(pictures.get(entry.get("image_id")), str):
             raise ValueError(f"{where}: its image is not among the file's images")
+        if entry.get("category_id") != ours:
+            continue
         values = np.asarray(entry.get("keypoints") or np.zeros(3 * len(order)), dtype=object).reshape(-1)
         try:
             triples = values.astype(float).reshape(len(order), 3)[order]
@@ -85,15 +92,18 @@ def people_in(content: Any, path: Path, names: Sequence[str]) -> list[Person]:
             if not (triples[:, 2] > 0).any():
                 continue  # neither a box nor a keypoint: nothing was labelled
             box = labelled_box(triples)
-        people.append(Person(str(pictures[entry["image_id"]]), box, triples, entry.get("id")))
+        picture = str(pictures[entry["image_id"]])
+        people[picture].append(Person(picture, box, triples, entry.get("id")))
     return people
 
 
-def _order(categories: Any, path: Path, names: Sequence[str]) -> list[int]:
-    """Where each of our keypoints stands in the file's."""
-    declared = [c for c in categories or [] if isinstance(c, dict) and c.get("keypoints")]
+def _category(categories: Any, path: Path, names: Sequence[str]) -> tuple[Any, list[int]]:
+    """The id of the category that has our keypoints, or of the first with any, and where each of ours stands in it."""
+    declared = [c for c in categories or [] if isinstance(c, dict) and isinstance(c.get("keypoints"), list)]
+    declared = [c for c in declared if c["keypoints"]]
     if not declared:
         raise ValueError(f"{path}: no category with keypoints; export skeletons (CVAT: COCO Keypoints 1.0)")
+    declared.sort(key=lambda c: set(map(str, c["keypoints"])) != set(names))
     found = list(map(str, declared[0]["keypoints"]))
     for name in names:
         if name not in found:
@@ -105,4 +115,4 @@ def _order(categories: Any, path: Path, names: Sequence[str]) -> list[int]:
         raise ValueError(
             f"{path}: category {declared[0].get('name')!r} has the keypoint {extra!r}, which was not exported"
         )
-    return [found.index(name) for name in names]
+    return declared[0].get("id"), [found.index(name) for name in names]

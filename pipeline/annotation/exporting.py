@@ -21,16 +21,17 @@ from pipeline.predict.drawing import SURE
 from pipeline.progress import Progress
 from pipeline.records.artefacts import read_json, written
 from pipeline.records.images import ImageReader
-from pipeline.records.keypoints import load_keypoint_set
+from pipeline.records.keypoints import KeypointSet, load_keypoint_set
 from pipeline.records.tables import table_info, to_numpy
 from pipeline.settings import Params
 from pipeline.steps.pseudo_label import labelling
 
+ANNOTATIONS = "annotations/person_keypoints_default.json"  # the only place where CVAT's and others' importer looks
 _SCALE = 4  # pictures are read at a quarter of their size to be compared
 
 
 def export_next(params: Params, count: int, folder: Path, progress: Progress) -> Export:
-    """Write a folder with `annotations.json` (COCO, for CVAT), `label_studio.json` and its `label_studio.xml`, the
+    """Write a folder with `ANNOTATIONS` (COCO, for CVAT), `label_studio.json` and its `label_studio.xml`, the
     pictures below `images/`, and `people.json`, which says who was sent out.
 
     Every keypoint has the teachers' place; those scored below 0.3 are marked as occluded, to be looked at first.
@@ -63,11 +64,18 @@ def export_next(params: Params, count: int, folder: Path, progress: Progress) ->
             target = temporary / "images" / person.picture
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(files[f"{person.source}:{person.file_name}"], target)
-        (temporary / "annotations.json").write_bytes(orjson.dumps(coco.document(people, keypoints)))
-        (temporary / "label_studio.json").write_text(json.dumps(label_studio.tasks(people, keypoints.names), indent=1))
-        (temporary / "label_studio.xml").write_text(label_studio.config(keypoints.names))
-        write_record(temporary, export)
+        write_labels(temporary, export, keypoints)
     return export
+
+
+def write_labels(folder: Path, export: Export, keypoints: KeypointSet) -> None:
+    """Everything of an export but its pictures."""
+    (folder / ANNOTATIONS).parent.mkdir()
+    (folder / ANNOTATIONS).write_bytes(orjson.dumps(coco.document(export.people, keypoints)))
+    tasks = label_studio.tasks(export.people, keypoints.names)
+    (folder / "label_studio.json").write_text(json.dumps(tasks, indent=1))
+    (folder / "label_studio.xml").write_text(label_studio.config(keypoints.names))
+    write_record(folder, export)
 
 
 def _candidates(source: str) -> list[Candidate]:
@@ -135,7 +143,7 @@ def describe(people: Sequence[Sent], folder: Path) -> str:
     pictures = len({p.picture for p in people})
     return (
         f"{folder}: {len(people)} people on {pictures} pictures, the most disputed first\n"
-        f"  CVAT: a task with the pictures of {folder}/images; upload {folder}/annotations.json (COCO Keypoints 1.0)\n"
+        f"  CVAT: a task with the pictures of {folder}/images; upload {folder}/{ANNOTATIONS} (COCO Keypoints 1.0)\n"
         f"  Label Studio: {folder}/label_studio.xml as the interface, {folder}/label_studio.json as the tasks\n"
         f"  then: ccm annotate merge EXPORTED.json --exported {folder}"
     )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -18,8 +18,8 @@ _UPLOAD = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the name
 
 
 def config(names: Sequence[str]) -> str:
-    """The labelling interface that the tasks are made for."""
-    labels = "\n".join(f"    <Label value={quoteattr(name)}/>" for name in names)
+    """The labelling interface that the tasks are made for; its own converters ask for `model_index`, the order."""
+    labels = "\n".join(f'    <Label value={quoteattr(name)} model_index="{i}"/>' for i, name in enumerate(names))
     return (
         f'<View>\n  <Image name="{_IMAGE}" value="$image" zoom="true"/>\n'
         f'  <RectangleLabels name="{_BOX}" toName="{_IMAGE}">\n    <Label value="person"/>\n  </RectangleLabels>\n'
@@ -33,7 +33,8 @@ def tasks(people: Sequence[Sent], names: Sequence[str]) -> list[dict[str, Any]]:
     for picture, there in by_picture(people).items():
         results = [result for number, person in enumerate(there) for result in _results(number, person, names)]
         prediction = {"model_version": _sent(there[0]).teacher, "result": results}
-        made.append({"data": {_IMAGE: f"/data/local-files/?d=images/{picture}"}, "predictions": [prediction]})
+        address = f"/data/local-files/?d={quote(f'images/{picture}')}"
+        made.append({"data": {_IMAGE: address}, "predictions": [prediction]})
     return made
 
 
@@ -59,20 +60,21 @@ def _results(number: int, person: Person, names: Sequence[str]) -> list[dict[str
     return found
 
 
-def people_in(content: list[Any], path: Path, names: Sequence[str]) -> list[Person]:
-    """The people of Label Studio's JSON export. Tasks that nobody has worked on are left out.
+def people_in(content: list[Any], path: Path, names: Sequence[str]) -> dict[str, list[Person]]:
+    """The people of Label Studio's JSON export by picture. Tasks that nobody has worked on are left out.
 
     Raises:
         ValueError: a task or region that is none, a keypoint that was not exported, or one that is in no rectangle.
     """
-    people: list[Person] = []
+    people: dict[str, list[Person]] = {}
     for number, task in enumerate(content):
         where = f"{path}: task {task.get('id', number) if isinstance(task, dict) else number}"
         if not isinstance(task, dict) or not isinstance(task.get("data"), dict) or _IMAGE not in task["data"]:
             raise ValueError(f"{where}: no task with data.{_IMAGE}; export as JSON")
         done = [a for a in task.get("annotations") or [] if isinstance(a, dict) and not a.get("was_cancelled")]
         if done:
-            people += _annotated(done[-1].get("result") or [], picture_of(str(task["data"][_IMAGE])), where, names)
+            picture = picture_of(str(task["data"][_IMAGE]))
+            people.setdefault(picture, []).extend(_annotated(done[-1].get("result") or [], picture, where, names))
     return people
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from pycocotools import mask
 
 from pipeline.annotation import coco, label_studio
-from pipeline.annotation.people import Export, Person, Sent, by_picture
+from pipeline.annotation.people import Export, Person, Sent, by_picture, labelled_box
 from pipeline.evaluation.results_file import source_id
 from pipeline.records.artefacts import read_json, write_json
 from pipeline.records.keypoints import KeypointSet
@@ -30,6 +30,7 @@ class Merge:
     pairs: list[tuple[Sent, Person]] = field(default_factory=list)
     added: list[Person] = field(default_factory=list)  # on pictures that were sent
     removed: list[Sent] = field(default_factory=list)  # of pictures that came back
+    emptied: list[Sent] = field(default_factory=list)  # of pictures that came back with nobody
     unseen: int = 0  # people of pictures that did not come back
 
     def changed(self) -> list[tuple[Sent, Person]]:
@@ -37,8 +38,11 @@ class Merge:
         return [(sent, back) for sent, back in self.pairs if differs(sent, back).any()]
 
 
-def read_returned(path: Path, names: Sequence[str]) -> list[Person]:
-    """The people of a file from CVAT (COCO Keypoints 1.0) or Label Studio (JSON). ValueError names file and record."""
+def read_returned(path: Path, names: Sequence[str]) -> dict[str, list[Person]]:
+    """The people by picture of a file from CVAT (COCO Keypoints 1.0) or Label Studio (JSON).
+
+    ValueError names file and record.
+    """
     content = read_json(path)
     return (
         label_studio.people_in(content, path, names)
@@ -47,7 +51,7 @@ def read_returned(path: Path, names: Sequence[str]) -> list[Person]:
     )
 
 
-def matched(export: Export, returned: Sequence[Person], path: Path) -> Merge:
+def matched(export: Export, returned: dict[str, list[Person]], path: Path) -> Merge:
     """Who is who: on each picture the pairs that overlap most.
 
     Raises:
@@ -57,7 +61,13 @@ def matched(export: Export, returned: Sequence[Person], path: Path) -> Merge:
     found = Merge(unseen=sum(len(people) for picture, people in sent.items() if picture not in back))
     for picture, people in back.items():
         ours = [p for p in sent[picture] if isinstance(p, Sent)]
+        if not people:
+            found.emptied += ours
+            continue
+        people = [_boxed(person) for person in people]
         partner = _pairs(ours, people)
+        for i, j in partner.items():
+            people[j] = _with_box_sent(ours[i], people[j])
         found.pairs += [(ours[i], people[j]) for i, j in partner.items()]
         found.removed += [person for i, person in enumerate(ours) if i not in partner]
         found.added += [person for j, person in enumerate(people) if j not in partner.values() and _any(person)]
@@ -68,19 +78,45 @@ def _any(person: Person) -> bool:
     return bool((person.keypoints[:, 2] > 0).any())
 
 
-def _renamed(returned: Sequence[Person], export: Export, path: Path) -> dict[str, list[Person]]:
+def _is_hull(person: Person) -> bool:
+    """Is the box no more than what its keypoints span? CVAT keeps no boxes of skeletons, and exports that."""
+    points = person.keypoints[person.keypoints[:, 2] > 0, :2]
+    if not len(points):
+        return False
+    spanned = np.concatenate([points.min(0), np.ptp(points, axis=0)])
+    return bool(np.abs(spanned - person.box).max() <= 2 * MOVED)
+
+
+def _boxed(person: Person) -> Person:
+    """With a margin round the keypoints where the box has none."""
+    return replace(person, box=labelled_box(person.keypoints)) if _is_hull(person) else person
+
+
+def _with_box_sent(sent: Sent, back: Person) -> Person:
+    """With the box that was sent, grown to hold the keypoints, where nobody drew the one that came back."""
+    points = back.keypoints[back.keypoints[:, 2] > 0, :2]
+    if not len(points) or not np.allclose(back.box, labelled_box(back.keypoints)):
+        return back
+    low = np.minimum(sent.box[:2], points.min(0))
+    high = np.maximum(sent.box[:2] + sent.box[2:], points.max(0))
+    return replace(back, box=np.concatenate([low, high - low]))
+
+
+def _renamed(returned: dict[str, list[Person]], export: Export, path: Path) -> dict[str, list[Person]]:
     """Returned people by the name that their picture was exported under, with or without folders before it."""
     names = {person.picture for person in export.people}
     by_end: dict[str, set[str]] = {}
     for name in names:
         by_end.setdefault(Path(name).name, set()).add(name)
     back: dict[str, list[Person]] = {}
-    for picture, people in by_picture(returned).items():
+    for picture, people in returned.items():
         own = (
             {picture} & names
             or {n for n in names if picture.endswith(f"/{n}")}
             or by_end.get(Path(picture).name, set())
         )
+        if not own and not people:
+            continue  # a picture of the same task that was not exported, and nothing on it
         if len(own) != 1:
             raise ValueError(f"{path}: the picture {picture!r} was not exported, or several are called like it")
         back.setdefault(own.pop(), []).extend(people)
@@ -91,9 +127,7 @@ def _pairs(ours: Sequence[Person], theirs: Sequence[Person]) -> dict[int, int]:
     """Pairs by overlap, the best first; of equal ones the nearest keypoints decide."""
     if not ours or not theirs:
         return {}
-    overlap = mask.iou(
-        np.stack([p.box for p in theirs]), np.stack([p.box for p in ours]), np.zeros(len(ours), np.uint8)
-    )
+    overlap = np.array([[_overlap(a, b) for a in ours] for b in theirs])
     apart = np.array([[_apart(a, b) for a in ours] for b in theirs])
     order = sorted(np.ndindex(overlap.shape), key=lambda ji: (-round(float(overlap[ji]), 3), float(apart[ji])))
     pairs: dict[int, int] = {}
@@ -101,6 +135,15 @@ def _pairs(ours: Sequence[Person], theirs: Sequence[Person]) -> dict[int, int]:
         if overlap[j, i] >= SAME and i not in pairs and j not in pairs.values():
             pairs[i] = j
     return pairs
+
+
+def _overlap(a: Person, b: Person) -> float:
+    """IoU of two people's boxes, or of what the keypoints span that both have where that is more."""
+    both = (a.keypoints[:, 2] > 0) & (b.keypoints[:, 2] > 0)
+    boxes = [(a.box, b.box)]
+    if both.any():
+        boxes.append((labelled_box(a.keypoints[both]), labelled_box(b.keypoints[both])))
+    return max(float(mask.iou(x[None], y[None], np.zeros(1, np.uint8))[0, 0]) for x, y in boxes)
 
 
 def _apart(a: Person, b: Person) -> float:
@@ -150,7 +193,7 @@ def write_corrections(
         if confirmed or sent.person not in unchanged:
             own = about | {"person": sent.person, "teacher": sent.teacher, "changed": sent.person not in unchanged}
             entries.setdefault(sent.source, []).append((sent, _entry(sent, back, sent.person, own)))
-    for sent in merge.removed:
+    for sent in merge.removed + (merge.emptied if confirmed else []):
         own = about | {"person": sent.person, "teacher": sent.teacher, "removed": True}
         gone = _entry(sent, sent, sent.person, own) | {
             "iscrowd": 1,
@@ -159,9 +202,9 @@ def write_corrections(
         }
         entries.setdefault(sent.source, []).append((sent, gone))
     pictures = {person.picture: person for person in export.people}
-    for number, person in enumerate(merge.added):
+    for person in merge.added:
         beside = pictures[person.picture]
-        identity = f"{beside.image}:added-{origin}-{number}"
+        identity = f"{beside.image}:added-{'-'.join(f'{value:.0f}' for value in person.box)}"
         entries.setdefault(beside.source, []).append(
             (beside, _entry(beside, person, identity, about | {"added": True}))
         )
@@ -179,6 +222,8 @@ def _write(source: str, found: Sequence[tuple[Sent, dict[str, Any]]], keypoints:
     people = {entry["id"]: entry for entry in content["annotations"]}
     for sent, entry in found:
         identity, (width, height) = source_id(sent.image), sent.size
+        if entry["came_from"].get("added"):
+            people = {key: p for key, p in people.items() if not _same_added(p, entry)}
         images[identity] = {"id": identity, "file_name": sent.file_name, "width": width, "height": height}
         people[entry["id"]] = entry
     content = {
@@ -190,6 +235,14 @@ def _write(source: str, found: Sequence[tuple[Sent, dict[str, Any]]], keypoints:
     return sum(not entry["iscrowd"] for entry in people.values())
 
 
+def _same_added(there: dict[str, Any], entry: dict[str, Any]) -> bool:
+    """Is it the same added person, as an earlier merge took it?"""
+    if there["image_id"] != entry["image_id"] or not there["came_from"].get("added"):
+        return False
+    boxes = (np.asarray(e["bbox"], float)[None] for e in (there, entry))
+    return float(mask.iou(*boxes, np.zeros(1, np.uint8))[0, 0]) >= SAME
+
+
 def summary(merge: Merge, keypoints: KeypointSet) -> Iterator[str]:
     """What was changed, in lines: people first, then keypoint by keypoint."""
     changed = merge.changed()
@@ -197,6 +250,8 @@ def summary(merge: Merge, keypoints: KeypointSet) -> Iterator[str]:
         f"{len(merge.pairs)} people came back, {len(changed)} of them corrected; {len(merge.added)} added, "
         f"{len(merge.removed)} removed; {merge.unseen} on pictures that did not come back"
     )
+    if merge.emptied:
+        yield f"  {len(merge.emptied)} people on pictures that came back empty stay (--confirmed: they were removed)"
     mirror = np.asarray(keypoints.mirror)
     pairs: Counter[str] = Counter()
     counts, moved = {kind: np.zeros(len(keypoints), int) for kind in ("moved", "added", "removed")}, []

@@ -175,18 +175,25 @@ def calibrated(params: Params, progress: Progress, item: str) -> tuple[Calibrati
 
 
 def labelled_by_hand(params: Params, detections: pa.Table) -> np.ndarray:
-    """[N] detections that are people of `data.corrected`: they are in C, or were found to be nobody."""
+    """[N] detections that are people of `data.corrected`: they are in C, or were found to be nobody.
+
+    By overlap, for a new detector counts its people anew; and by the person's id where the box was drawn anew.
+    """
     by_hand: dict[str, list[np.ndarray]] = {}
+    persons: set[tuple[str, str]] = set()
     for name in params.data.corrected:
-        table = read_table(layout.instances(name), "instances", ["source", "file_name", "bbox"])
+        table = read_table(layout.instances(name), "instances", ["instance_id", "source", "file_name", "bbox"])
+        ids = [identity.removeprefix(f"{name}:") for identity in table["instance_id"].to_pylist()]
+        persons |= set(zip(_paths(table), ids, strict=True))
         for path, box in zip(_paths(table), to_numpy(table, "bbox").astype(np.float64), strict=True):
             by_hand.setdefault(path, []).append(box)
     found = np.zeros(detections.num_rows, bool)
-    for row, (path, box) in enumerate(zip(_paths(detections), to_numpy(detections, "bbox"), strict=True)):
+    ids, boxes = detections["detection_id"].to_pylist(), to_numpy(detections, "bbox")
+    for row, (path, person, box) in enumerate(zip(_paths(detections), ids, boxes, strict=True)):
         if path in by_hand:
             others = np.stack(by_hand[path])
             overlap = mask.iou(box[None].astype(np.float64), others, np.zeros(len(others), np.uint8))
-            found[row] = overlap.max() >= CORRECTED
+            found[row] = overlap.max() >= CORRECTED or ((path, person) in persons and overlap.max() > 0)
     return found
 
 

@@ -199,3 +199,68 @@ def test_hashes_tell_a_copy_from_another_picture() -> None:
     copied = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
     assert (difference_hash(first) ^ difference_hash(copied)).bit_count() <= ALIKE
     assert (difference_hash(first) ^ difference_hash(second)).bit_count() > ALIKE
+
+
+def as_cvat_exports(content: dict[str, Any]) -> dict[str, Any]:
+    """No attributes, ids counted anew, and the box that labelled keypoints span."""
+    for number, entry in enumerate(content["annotations"]):
+        points = np.reshape(entry["keypoints"], (-1, 3))
+        points = points[points[:, 2] > 0, :2]
+        entry |= {"id": 50 + number, "attributes": {}, "bbox": [*points.min(0), *np.ptp(points, axis=0)]}
+    return content
+
+
+def test_boxes_that_cvat_makes_of_skeletons_do_not_replace_those_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a head is left of the first person: it is found again, and its box is the detection's, as U knows it."""
+    monkeypatch.chdir(tmp_path)
+    content = coco.document(EXPORT.people, COCO)
+    content["annotations"][0]["keypoints"][3 * 5 :] = [0] * (3 * 12)
+    content["annotations"][1]["keypoints"][:2] = [110.0, 20.0]  # out of the box, up and to the left by ten
+    path = returned(tmp_path, as_cvat_exports(content))
+    found = matched(EXPORT, read_returned(path, COCO.names), path)
+    assert [(a.person, b.number) for a, b in found.pairs] == [("u:1", 50), ("u:2", 51), ("u:3", 52)]
+    assert not found.added
+    assert not found.removed
+    boxes = [back.box.tolist() for _, back in found.pairs]
+    assert boxes == [[10, 20, 60, 100], [110, 20, 70, 110], [50, 50, 60, 100]]
+
+
+def test_emptied_pictures_count_where_the_file_is_confirmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = coco.document(EXPORT.people, COCO)
+    content["annotations"].pop()  # u:3, alone on its picture, which is listed
+    path = returned(tmp_path, content)
+    found = matched(EXPORT, read_returned(path, COCO.names), path)
+    assert "1 people on pictures that came back empty stay" in "\n".join(summary(found, COCO))
+    assert write_corrections(found, EXPORT, COCO, "back.json", "", confirmed=False) == {}
+    write_corrections(found, EXPORT, COCO, "back.json", "", confirmed=True)
+    entries = {entry["id"]: entry for entry in json.loads(corrections_file("u").read_text())["annotations"]}
+    assert {person for person, entry in entries.items() if entry["iscrowd"]} == {"u:3"}
+
+
+def test_somebody_added_is_there_once_however_often_the_file_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file comes again under another name, its added person moved by two pixels; then another one is added."""
+    monkeypatch.chdir(tmp_path)
+    for origin, (x, y), people in (("1", (200, 100), 1), ("2", (202, 100), 1), ("2", (20, 130), 2)):
+        content = coco.document(EXPORT.people, COCO)
+        content["annotations"].append(coco.annotation(77, 2, sent(9, "b/b.jpg", x, y)))
+        path = returned(tmp_path, content)
+        found = matched(EXPORT, read_returned(path, COCO.names), path)
+        assert write_corrections(found, EXPORT, COCO, origin, "", confirmed=False) == {"u": people}
+
+
+def test_annotations_of_other_categories_are_left_out(tmp_path: Path) -> None:
+    """A project in CVAT may have skeletons of several labels."""
+    content = coco.document(EXPORT.people, COCO)
+    content["categories"].insert(0, {"id": 7, "name": "dog", "keypoints": ["nose", "tail"], "skeleton": []})
+    content["annotations"].append(
+        {"id": 9, "image_id": 1, "category_id": 7, "bbox": [0, 0, 5, 5], "keypoints": [1] * 6}
+    )
+    path = returned(tmp_path, content)
+    found = matched(EXPORT, read_returned(path, COCO.names), path)
+    assert len(found.pairs) == 3
+    assert not found.added

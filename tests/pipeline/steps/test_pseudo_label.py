@@ -98,3 +98,20 @@ def test_people_labelled_by_hand_are_left_out(params: Params, tmp_path: Path, mo
     assert labelled_by_hand(corrected, detections(["a", "b", "c", "d"])).tolist() == [True, False, True, False]
     other = params.model_copy(update={"data": params.data.model_copy(update={"corrected": ["elsewhere"]})})
     assert not labelled_by_hand(other, detections(["a", "b", "c", "d"])).any()
+
+
+def test_a_person_labelled_by_hand_is_known_by_id_too(
+    params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The box was drawn anew, 8 to the right (IoU 0.43) or nowhere near: the latter is another detector's person."""
+    monkeypatch.chdir(tmp_path)
+    people = detections(["a", "b"])
+    columns = {
+        "instance_id": [f"c:{person}" for person in people["detection_id"].to_pylist()], "image_id": ["c:a", "c:b"],
+        "source": ["c"] * 2, "file_name": ["a.jpg", "b.jpg"], "kind": ["labelled"] * 2, "width": [100] * 2,
+        "height": [100] * 2, "bbox": np.float32([[8, 0, 20, 80], [60, 0, 20, 80]]), "area": [1600.0] * 2,
+        "iscrowd": [False] * 2, "keypoints": np.zeros((2, 51)), "supervised": np.ones((2, 17), bool),
+    }  # fmt: skip
+    write_table(layout.instances("c"), table_from("instances", columns, TableInfo("coco", {"c": "images"})))
+    corrected = params.model_copy(update={"data": params.data.model_copy(update={"corrected": ["c"]})})
+    assert labelled_by_hand(corrected, people).tolist() == [True, False]
