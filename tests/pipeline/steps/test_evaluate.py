@@ -46,7 +46,7 @@ def test_the_results_file_scores_with_pycocotools_what_the_metrics_say(workspace
     results = json.loads((layout.results(STRATEGY) / f"val-{boxes}.json").read_text())
     expected = pycocotools_stats(coco_of(truth_of_val()), results)
     assert [figures.get(name, -1) for name in STATS] == expected
-    assert 0.05 < figures["AP"] < 0.95
+    assert 0 < figures["AP"] < 0.95  # neither nothing nor everything is found, or the equality would show little
     assert set(figures["interval"]) <= {*STATS, *OWN_FIGURES}
 
 
