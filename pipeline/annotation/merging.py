@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 from pycocotools import mask
@@ -43,6 +44,10 @@ def read_returned(path: Path, names: Sequence[str]) -> dict[str, list[Person]]:
 
     ValueError names file and record.
     """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    if is_zipfile(path):
+        raise ValueError(f"{path}: a zip; unpack it, and name the JSON in it (CVAT: annotations/...json)")
     content = read_json(path)
     return (
         label_studio.people_in(content, path, names)

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import cv2
 import numpy as np
@@ -264,3 +265,12 @@ def test_annotations_of_other_categories_are_left_out(tmp_path: Path) -> None:
     found = matched(EXPORT, read_returned(path, COCO.names), path)
     assert len(found.pairs) == 3
     assert not found.added
+
+
+def test_files_that_are_none_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"none\.json: no such file$"):
+        read_returned(tmp_path / "none.json", COCO.names)
+    with ZipFile(tmp_path / "cvat.zip", "w") as archive:
+        archive.writestr("annotations/person_keypoints_default.json", "{}")
+    with pytest.raises(ValueError, match=r"cvat\.zip: a zip; unpack it"):
+        read_returned(tmp_path / "cvat.zip", COCO.names)
