@@ -71,11 +71,11 @@ def people_in(content: Any, path: Path, names: Sequence[str]) -> dict[str, list[
     if isinstance(info, dict) and info.get("contributor") == "Label Studio":
         raise ValueError(f"{path}: Label Studio's COCO joins the people of a picture into one; export as JSON")
     ours, order = _category(content.get("categories"), path, names)
-    pictures = {i.get("id"): i.get("file_name") for i in content["images"] if isinstance(i, dict)}
+    pictures = {str(i.get("id")): i.get("file_name") for i in content["images"] if isinstance(i, dict)}
     people: dict[str, list[Person]] = {name: [] for name in pictures.values() if isinstance(name, str)}
     for number, entry in enumerate(content["annotations"]):
         where = f"{path}: annotation {entry.get('id', number) if isinstance(entry, dict) else number}"
-        if not isinstance(entry, dict) or not isinstance(pictures.get(entry.get("image_id")), str):
+        if not isinstance(entry, dict) or not isinstance(pictures.get(str(entry.get("image_id"))), str):
             raise ValueError(f"{where}: its image is not among the file's images")
         if entry.get("category_id") != ours:
             continue
@@ -92,7 +92,7 @@ def people_in(content: Any, path: Path, names: Sequence[str]) -> dict[str, list[
             if not (triples[:, 2] > 0).any():
                 continue  # neither a box nor a keypoint: nothing was labelled
             box = labelled_box(triples)
-        picture = str(pictures[entry["image_id"]])
+        picture = str(pictures[str(entry["image_id"])])
         people[picture].append(Person(picture, box, triples, entry.get("id")))
     return people
 

@@ -95,7 +95,9 @@ def _annotated(regions: list[Any], picture: str, where: str, names: Sequence[str
                 boxes[region["id"]] = _numbers(region, ("x", "y", "width", "height"))
         for region in regions:
             if region.get("type") == "keypointlabels":
-                (name,) = region["value"]["keypointlabels"]
+                name, *others = region["value"]["keypointlabels"]
+                if others:
+                    raise TypeError(f"a keypoint of several labels, {name!r} and {others[0]!r}")
                 if name not in names:
                     raise ValueError(f"{where}: the keypoint {name!r} was not exported; allowed: {', '.join(names)}")
                 place = _numbers(region, ("x", "y"))
@@ -115,9 +117,14 @@ def _annotated(regions: list[Any], picture: str, where: str, names: Sequence[str
 
 
 def _numbers(region: dict[str, Any], keys: Sequence[str]) -> np.ndarray:
-    """Values of a region in pixels."""
+    """Values of a region in pixels. TypeError where one is no finite number."""
     sides = [region["original_width"], region["original_height"]]
-    return np.array([float(region["value"][key]) / 100 * sides[i % 2] for i, key in enumerate(keys)])
+    if not all(isinstance(region["value"][key], int | float) for key in keys):
+        raise TypeError(f"{', '.join(keys)} are no numbers")
+    found = np.array([float(region["value"][key]) / 100 * sides[i % 2] for i, key in enumerate(keys)])
+    if not np.isfinite(found).all():
+        raise TypeError(f"{', '.join(keys)} are no finite numbers")
+    return found
 
 
 def _around(place: np.ndarray, boxes: dict[str, np.ndarray]) -> str | None:

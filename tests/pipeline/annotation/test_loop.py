@@ -143,6 +143,7 @@ def test_the_record_survives(tmp_path: Path) -> None:
     (lambda c: c["categories"][0]["keypoints"].remove("nose"), "lacks the keypoint 'nose'"),
     (lambda c: c["categories"][0]["keypoints"].append("tail"), "has the keypoint 'tail', which was not exported"),
     (lambda c: c["categories"].clear(), "no category with keypoints"),
+    (lambda c: c["annotations"][1].update(image_id=[1]), "annotation 2: its image is not among"),
     (lambda c: c["annotations"][1].update(image_id=99), "annotation 2: its image is not among"),
     (lambda c: c["annotations"][1].update(keypoints=[1, 2]), "annotation 2: keypoints or bbox are no 51 and 4 numbers"),
     (lambda c: c["annotations"][1].update(bbox="wide"), "annotation 2: keypoints or bbox"),
@@ -274,3 +275,16 @@ def test_files_that_are_none_are_named(tmp_path: Path) -> None:
         archive.writestr("annotations/person_keypoints_default.json", "{}")
     with pytest.raises(ValueError, match=r"cvat\.zip: a zip; unpack it"):
         read_returned(tmp_path / "cvat.zip", COCO.names)
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ({"keypointlabels": ["nose", "left_eye"]}, "several labels, 'nose' and 'left_eye'"),
+    ({"x": "wide"}, "x, y are no numbers"), ({"y": float("nan")}, "x, y are no finite numbers"),
+])  # fmt: skip
+def test_odd_regions_are_named(change: dict[str, Any], said: str, tmp_path: Path) -> None:
+    tasks = as_label_studio_exports(label_studio.tasks(EXPORT.people, COCO.names))
+    tasks[1]["annotations"][0]["result"][1]["value"] |= change
+    path = returned(tmp_path, tasks)
+    with pytest.raises(ValueError, match=said) as raised:
+        read_returned(path, COCO.names)
+    assert str(raised.value).startswith(f"{path}: task 1: ")
