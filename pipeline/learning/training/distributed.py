@@ -18,7 +18,7 @@ from torch import nn
 WAIT_SECONDS = 1800.0  # for the slowest process: validation and the writing of states lie between
 
 Value = TypeVar("Value")
-_talk: list[dist.ProcessGroup] = []  # of the host's values, while the processes are one group
+_talk: list[Any] = []  # of the host's values, while the processes are one group
 
 
 def rank() -> int:
