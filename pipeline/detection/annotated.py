@@ -120,6 +120,12 @@ class DetectorBatch:
     rows: np.ndarray
     data_seconds: float = 0.0
 
+    def pin_memory(self) -> DetectorBatch:
+        """Page-locked, so that the copy to the GPU runs beside its work (PyTorch's loader calls this)."""
+        self.images = [image.pin_memory() for image in self.images]
+        self.targets = [{name: value.pin_memory() for name, value in target.items()} for target in self.targets]
+        return self
+
 
 @dataclass(frozen=True)
 class _Maker:

@@ -91,7 +91,10 @@ def _train(job: DetectorJob, state: RunState, progress: Progress) -> None:
 def validation_figures(
     detector: PersonDetector, sources: Sequence[str], compute: Compute, device: torch.device, progress: Progress
 ) -> dict[str, float]:
-    """COCO's box figures of people on sources with annotated boxes, and the detections per image."""
+    """COCO's box figures of people on sources with annotated boxes.
+
+    Of several processes, which all call this, each searches its part of the images, and all get the figures.
+    """
     columns = ["image_id", "bbox", "area", "iscrowd"]
     people = pa.concat_tables(
         read_table(layout.instances(s), "instances", columns).replace_schema_metadata() for s in sources
@@ -102,15 +105,16 @@ def validation_figures(
         root = Path(table_info(images).image_roots[source])
         ids += images["image_id"].to_pylist()
         files += [root / name for name in images["file_name"].to_pylist()]
+    first, last = distributed.share_of(len(files))
     was_training = detector.training
     detector.eval()
     detector.set_thresholds(_VALIDATION_SCORE, _VALIDATION_NMS)
     with detector.boxes_only():
-        searched = boxes_in(detector, files, compute, device)
-        found = list(
-            progress.track(searched, total=len(files), description=f"validate on {', '.join(sources)}", unit="image")
-        )
+        searched = boxes_in(detector, files[first:last], compute, device)
+        description = f"validate on {', '.join(sources)}"
+        part = list(progress.track(searched, total=last - first, description=description, unit="image"))
     detector.train(was_training)
+    found = [boxes for share in distributed.from_all(part, "the others' part of the validation") for boxes in share]
     counts = [len(scores) for _, scores in found]
     boxes, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return box_figures(ids, people, np.repeat(ids, counts).tolist(), boxes, scores)

@@ -17,7 +17,7 @@ from model.weights import check_finite
 from pipeline.detection.annotated import AnnotatedImages, DetectorBatch, detector_batches
 from pipeline.learning.data.feed import Feed, pace
 from pipeline.learning.devices import autocast
-from pipeline.learning.training.distributed import from_first, mean_over_processes, rank, world_size
+from pipeline.learning.training.distributed import mean_over_processes, rank, take_buffers, world_size
 from pipeline.learning.training.optimisation import learning_rate, make_optimizer
 from pipeline.learning.training.state import RunState
 from pipeline.progress import Progress
@@ -25,6 +25,7 @@ from pipeline.records.artefacts import write_json
 from pipeline.settings import Compute, DetectorTraining
 
 CHECKPOINT_SECONDS = 30.0
+_LOOK_BACK = 16  # batches between two looks at the losses of a GPU
 DIVERGED = 1e3  # the five losses together are a few units at the start of training
 LOSSES = ("loss_classifier", "loss_box_reg", "loss_mask", "loss_objectness", "loss_rpn_box_reg")  # torchvision's names
 
@@ -62,6 +63,7 @@ class DetectorTrainer:
         self.epoch, self.batch, self.step = 0, 0, 0
         self.sums = torch.zeros(len(self.losses), dtype=torch.float64, device=device)
         self.curves: list[dict[str, float]] = []
+        self._recent: list[tuple[int, np.ndarray, Tensor]] = []  # step, images, loss
 
     def run(self) -> list[dict[str, float]]:
         """Train to the end and return the curves, a row an epoch.
@@ -97,26 +99,39 @@ class DetectorTrainer:
             self._step(batch, total=self.settings.epochs * in_epoch)
             self.batch += 1
             waited, images = waited + batch.data_seconds, images + len(batch.images) * world_size()
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            if self.device.type == "cpu" or self.batch % _LOOK_BACK == 0 or self.batch == in_epoch:
+                self._check_numbers()
+            if self._due(saved):
+                self._check_numbers()
                 mean = self.sums.sum().item() / self.batch
                 self.progress.say(f"{description}, batch {self.batch} of {in_epoch}: loss {mean:.4g}")
                 self._save()
                 saved = time.monotonic()
+        self.sums = mean_over_processes(self.sums)
         seconds = time.monotonic() - started
         self._finish_epoch(in_epoch, pace(images, in_epoch - first, seconds, waited))
+
+    def _due(self, saved: float) -> bool:
+        """Whether to save. Several processes do at set batches alone, where they share their sums of the losses."""
+        if world_size() > 1:
+            if self.batch % _LOOK_BACK:
+                return False
+            self.sums = mean_over_processes(self.sums)
+        return time.monotonic() - saved > CHECKPOINT_SECONDS
 
     def _step(self, batch: DetectorBatch, total: int) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.settings.optimizer, self.step, total)
         images = [image.to(self.device, non_blocking=True).float() / 255 for image in batch.images]
-        targets = [{name: value.to(self.device) for name, value in target.items()} for target in batch.targets]
+        targets = [
+            {name: value.to(self.device, non_blocking=True) for name, value in target.items()}
+            for target in batch.targets
+        ]
         # torchvision draws the anchors and proposals that it trains on.
         torch.manual_seed(int(np.random.SeedSequence([self.settings.seed, self.step, rank()]).generate_state(1)[0]))
         with autocast(self.compute, self.device):
             losses: dict[str, Tensor] = self.parallel(images, targets)
             loss = torch.stack([value.float() for value in losses.values()]).sum()
-        if not loss.item() <= DIVERGED:
-            raise self._diverged(batch, loss.item())
         self.scaler.scale(loss).backward()
         if self.settings.optimizer.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
@@ -125,16 +140,29 @@ class DetectorTrainer:
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
-            self.sums += mean_over_processes(torch.stack([losses[name].double() for name in self.losses]))
+            self.sums += torch.stack([losses[name].double() for name in self.losses])
+        self._recent.append((self.step, batch.rows, loss.detach()))
         self.step += 1
 
-    def _diverged(self, batch: DetectorBatch, loss: float) -> ValueError:
+    def _check_numbers(self) -> None:
+        """ValueError at the first loss since the last look that is no number or has left all bounds.
+
+        A look waits for the GPU, so there is none at every step; nothing is saved without one. The batch's images go
+        into a file.
+        """
+        losses = torch.stack([loss for *_, loss in self._recent]).tolist() if self._recent else []
+        recent, self._recent = self._recent, []
+        for (step, rows, _), loss in zip(recent, losses, strict=True):
+            if not loss <= DIVERGED:
+                raise self._diverged(step, rows, loss)
+
+    def _diverged(self, step: int, rows: np.ndarray, loss: float) -> ValueError:
         path = self.state.folder / "diverged.json"
-        images = [self.data.ids[int(row)] for row in batch.rows]
-        write_json(path, {"epoch": self.epoch, "step": self.step, "images": images})
+        images = [self.data.ids[int(row)] for row in rows]
+        write_json(path, {"epoch": self.epoch, "step": step, "images": images})
         what = f"has grown to {loss:.4g}" if math.isfinite(loss) else "is no number"
         return ValueError(
-            f"the detector's loss {what} at step {self.step} (epoch {self.epoch + 1}); the batch's images are in "
+            f"the detector's loss {what} at step {step} (epoch {self.epoch + 1}); the batch's images are in "
             f"{path}. Lower train_detector.optimizer.learning_rate, set its clip_norm, or use float32"
         )
 
@@ -146,8 +174,8 @@ class DetectorTrainer:
         row |= {name: total / batches for name, total in zip(self.losses, self.sums.tolist(), strict=True)}
         self.sums.zero_()
         if self.epoch % self.settings.validate_every == 0 or self.epoch == self.settings.epochs:
-            figures = from_first(self.validate(self.detector) if rank() == 0 else {})
-            row |= {f"val_{name}": value for name, value in figures.items()}
+            take_buffers(self.detector)
+            row |= {f"val_{name}": value for name, value in self.validate(self.detector).items()}
         self.curves.append(row)
         if rank() == 0:
             figures_text = ", ".join(f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "step"))

@@ -7,11 +7,18 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch import nn
+
+WAIT_SECONDS = 1800.0  # for the slowest process: validation and the writing of states lie between
+
+Value = TypeVar("Value")
+_talk: list[Any] = []  # of the host's values, while the processes are one group
 
 
 def rank() -> int:
@@ -55,9 +62,12 @@ def process_group(device: torch.device) -> Iterator[None]:
         yield
         return
     dist.init_process_group(backend(device))
+    # Waiting goes over gloo, which says who is missing, and does not keep a GPU busy.
+    _talk.append(dist.new_group(backend="gloo", timeout=timedelta(seconds=WAIT_SECONDS)))
     try:
         yield
     finally:
+        _talk.clear()
         dist.destroy_process_group()
 
 
@@ -76,13 +86,41 @@ def mean_over_processes(values: torch.Tensor) -> torch.Tensor:
     return values / dist.get_world_size()
 
 
-def from_first(value: dict[str, float]) -> dict[str, float]:
-    """The value that the first process has, in all of them."""
+def from_all(value: Value, what: str) -> list[Value]:
+    """The values that all processes have, in their order, in each of them.
+
+    RuntimeError after `WAIT_SECONDS` names the processes that have not come to `what` (words for the message).
+    """
     if not dist.is_initialized():
-        return value
-    box = [value]
-    dist.broadcast_object_list(box)
-    return box[0]
+        return [value]
+    wait_for_all(what)
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, value, group=_talk[0])
+    return found
+
+
+def wait_for_all(what: str) -> None:
+    """Go on when every process has come here; RuntimeError as `from_all` says."""
+    try:
+        dist.monitored_barrier(_talk[0], timedelta(seconds=WAIT_SECONDS), wait_all_ranks=True)
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"process {rank()} of {world_size()} has waited up to {WAIT_SECONDS:g} s for {what}: {error}"
+        ) from error
+
+
+def share_of(count: int) -> tuple[int, int]:
+    """First and last (exclusive) of `count` things that are this process's part, the same for all but one thing."""
+    if not dist.is_initialized():
+        return 0, count
+    return count * rank() // world_size(), count * (rank() + 1) // world_size()
+
+
+def take_buffers(network: nn.Module) -> None:
+    """The first process's buffers in all of them: each has batch statistics of its own."""
+    if dist.is_initialized():
+        for buffer in network.buffers():
+            dist.broadcast(buffer, 0)
 
 
 def all_agree(value: bool) -> bool:

@@ -21,7 +21,7 @@ from model.network import PoseNetwork
 from model.weights import check_finite
 from pipeline.learning.data import Batch, CropStore, pace, training_batches
 from pipeline.learning.devices import autocast, normalise
-from pipeline.learning.training.distributed import from_first, mean_over_processes, rank, world_size
+from pipeline.learning.training.distributed import mean_over_processes, rank, take_buffers, world_size
 from pipeline.learning.training.optimisation import learning_rate, make_optimizer, update_average
 from pipeline.learning.training.state import RunState
 from pipeline.learning.training.validation import RANKED_BY
@@ -277,7 +277,8 @@ class Trainer:
     def _validated(self) -> dict[str, float]:
         """Validate the weights that would be kept, and remember them when they are the best so far."""
         network = self.average.module if self.average is not None else self.network
-        figures = from_first(self.validate(network) if rank() == 0 else {})
+        take_buffers(network)
+        figures = self.validate(network)
         self._train_mode()
         if figures and self.settings.patience:
             score = next(figures[name] for name in RANKED_BY if name in figures)

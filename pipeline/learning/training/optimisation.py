@@ -43,7 +43,7 @@ def update_average(average: AveragedModel, network: nn.Module) -> None:
         currents.append(current)
     assert average.multi_avg_fn is not None  # the trainer's
     for means, currents in by_type.values():
-        average.multi_avg_fn(means, currents, average.n_averaged)
+        average.multi_avg_fn(means, currents, average.n_averaged)  # type: ignore[misc]  # it always has one here
     average.n_averaged += 1
 
 

@@ -8,6 +8,7 @@ import torch
 
 from model.network import PoseNetwork
 from pipeline.learning.inference import keypoints_of, predict, ready
+from pipeline.learning.training.distributed import from_all, share_of
 from pipeline.records.keypoints import KeypointSet
 from pipeline.records.tables import keypoint_set, to_numpy
 from pipeline.settings import Compute, Decoding
@@ -70,14 +71,17 @@ def validate(
 ) -> dict[str, float]:
     """`val_oks` and `val_ap` of a network on the annotated boxes of `people` (see `labelled_people`).
 
-    Without sigmas there is no OKS: `val_pck` and `val_distance` stand in.
+    Without sigmas there is no OKS: `val_pck` and `val_distance` stand in. Of several processes, which all call this,
+    each looks at its part of the people, and all get the figures.
     """
     keypoints = keypoint_set(people)
-    points = np.zeros((people.num_rows, len(keypoints), 2))
+    first, last = share_of(people.num_rows)
+    part = people.slice(first, last - first)
+    points = np.zeros((part.num_rows, len(keypoints), 2))
     was_training = network.training
     for prediction in predict(
         ready(network, device),
-        people,
+        part,
         padding=padding,
         batch_size=batch_size,
         flip=settings.flip,
@@ -86,6 +90,7 @@ def validate(
     ):
         points[prediction.rows], _ = keypoints_of(prediction, settings, network, keypoints)
     network.train(was_training)
+    points = np.concatenate(from_all(points, "the others' part of the validation"))
     truth = to_numpy(people, "keypoints").reshape(people.num_rows, -1, 3)
     if keypoints.sigmas is None:
         return figures_without_oks(distances_to_truth(points, truth, to_numpy(people, "bbox")))

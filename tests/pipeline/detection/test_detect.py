@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.detector import DetectorSpec, build_detector, save_detector
+from model.detector import DetectorSpec, build_detector, load_detector, save_detector
 from pipeline.detection import detect
 from pipeline.detection.detect import DetectShard, read_shards
 from pipeline.records.artefacts import file_hash
@@ -75,3 +75,28 @@ def test_an_unreadable_image_is_named(shard: DetectShard) -> None:
     Path("pictures/3.png").unlink()
     with pytest.raises(ValueError, match=r"pictures/3\.png: cannot be read"):
         shard((2, 5))
+
+
+def test_batches_of_like_shape_find_the_boxes_that_one_by_one_does(
+    shard: DetectShard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sizes that differ by less than the padding go together: 64x80 and 64x79, but not 80x64."""
+    detector = load_detector(shard.folder)
+    detector.drop_masks()
+    detector.set_thresholds(0.05, 0.5)
+    random = np.random.default_rng(0)
+    sizes = [(64, 80), (80, 64), (64, 79), (64, 80), (79, 64), (64, 80), (40, 90)]
+    images = [random.integers(0, 255, (*size, 3), dtype=np.uint8) for size in sizes]
+    groups = list(detect._alike(detector, images, 3))
+    assert groups == [[0, 2, 3], [5, 6], [1, 4]]
+    seen: list[torch.Size] = []
+    handle = detector.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[2:]))
+    for group in groups:
+        together = detect.boxes_in_batch(detector, [images[i] for i in group], COMPUTE, torch.device("cpu"))
+        for i, (boxes, scores) in zip(group, together, strict=True):
+            alone, alone_scores = detect.boxes_in_pixels(detector, images[i], COMPUTE, torch.device("cpu"))
+            assert len(boxes) > 0
+            assert np.abs(boxes - alone).max() <= 1e-3
+            assert np.abs(scores - alone_scores).max() <= 1e-5
+            assert seen[-1] == detect._padded_size(detector, images[i].shape[:2])
+    handle.remove()
