@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
-from pipeline.records.text import check_yaml, clipped, one_line, read_file
+from pipeline.records.text import check_yaml, clipped, one_line, printable, read_file
 from pipeline.settings.checks import problems
 from pipeline.settings.merging import ParamsFile, kind_at, origins, resolve, sections_in
 from pipeline.settings.networks import DetectorModel, KeypointModel
@@ -98,7 +98,8 @@ def parse_params(raw: Any, where: str, lines: Lines | None = None) -> Params:
 
 def _fail(where: str, messages: list[tuple[Place, str]], lines: Lines) -> None:
     """ValueError with a line for each message, the same one once, in the order of the file."""
-    located = dict.fromkeys((_line(place, lines), text) for place, text in messages)
+    # A key may hold anything, the end of a line too.
+    located = dict.fromkeys((_line(place, lines), printable(text).replace("\n", "\\n")) for place, text in messages)
     told = [clipped(f"{where}:{line}: {text}" if line else f"{where}: {text}") for line, text in sorted(located)]
     if len(told) > _MESSAGES:
         told[_MESSAGES:] = [f"{where}: and {len(told) - _MESSAGES} more"]
