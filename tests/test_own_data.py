@@ -36,6 +36,8 @@ def project(folder: Path, *given: str) -> tuple[dict[str, Any], str, Workspace]:
         (REAL / "lspe", "lspe", 14, "keypoints_val.json"),
         (OWN / "animals", "animals", 17, "splits/val.txt"),
         (OWN / "cvat", "walker", 5, "splits/val.txt"),
+        (OWN / "yolo-pose", "coco", 17, "val"),
+        (OWN / "wholebody", "wholebody", 133, "splits/val.txt"),
     ],
 )
 def test_init_gives_params_that_are_valid(

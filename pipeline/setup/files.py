@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.sources.formats.yolo import DESCRIPTION, label_folders
 from pipeline.sources.recognise import Recognised, recognise
 
 _VALIDATION = re.compile(r"(?i)(^|[^a-z])(val|valid|validation|dev|test)([^a-z]|$)")
@@ -27,6 +28,8 @@ class Found:
 def found(text: str) -> list[Found]:
     """What `FILE`, `FILE:IMAGES` or a folder names. ValueError when there is no annotation file."""
     path, images = _split(text)
+    if path.name == DESCRIPTION or (path / DESCRIPTION).is_file():
+        return _yolo(path if path.is_file() else path / DESCRIPTION, images)
     if path.is_file():
         return [Found(path, recognise(path), images, False)]
     if not path.is_dir():
@@ -49,6 +52,16 @@ def found(text: str) -> list[Found]:
     if all(each.validates for each in known):
         return [Found(each.path, each.about, each.images, False) for each in known]
     return known
+
+
+def _yolo(description: Path, images: Path | None) -> list[Found]:
+    """The parts of a `data.yaml`, each by its folder of labels: its own train and val stay what they are."""
+    about, folders = recognise(description), label_folders(description)
+    return [
+        Found(folder, about, images or description.parent, validates=part == "val" and "train" in folders)
+        for part, folder in folders.items()
+        if part != "test"
+    ]
 
 
 def _split(text: str) -> tuple[Path, Path | None]:

@@ -119,6 +119,14 @@ def _classes(about: dict[str, Any], wanted: list[str] | None, index: Path) -> se
     return {int(number) for number, name in names.items() if name in wanted}
 
 
+def label_folders(path: Path) -> dict[str, Path]:
+    """The folders of labels of a `data.yaml`, by its splits: what DVC can watch of such a set."""
+    about = describe(path)
+    names = [split for split in _SPLITS if isinstance(about.get(split), str)]
+    folders = _image_folders(path, about)
+    return {name: _counterpart(folder, "images", "labels") for name, folder in zip(names, folders, strict=True)}
+
+
 def _image_folders(path: Path, about: dict[str, Any]) -> list[Path]:
     root = path.parent / str(about.get("path") or ".")
     if not root.is_dir():  # a path of the machine that it was written on
