@@ -41,6 +41,7 @@ def test_labelled_data_alone(tmp_path: Path) -> None:
         "ingest@val",
         "gather@labelled",
         "gather@validation",
+        "gather@corrected",
         "compose_sets@C-C",
         "train_joint@C-C",
         "fine_tune@C-C",

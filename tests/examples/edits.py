@@ -166,8 +166,9 @@ on = off.model_copy(update={"shift": 0.5})
 boxes, points = np.tile([10.0, 10.0, 40.0, 60.0], (8, 1)), np.full((8, 17, 3), 20.0)
 random = draws(0, 0, np.arange(8))
 arguments = (random, off, load_keypoint_set("coco"), (64, 48), 1.25)
-still = augmented(boxes, points, np.ones((8, 17), bool), *arguments)
-moved = augmented(boxes, points, np.ones((8, 17), bool), random, on, *arguments[2:])
+labels = boxes, points, np.ones((8, 17), bool), np.ones((8, 17), np.float32)
+still = augmented(*labels, *arguments)
+moved = augmented(*labels, random, on, *arguments[2:])
 assert np.ptp(still.keypoints[:, 0], axis=0).max() == 0
 assert np.ptp(moved.keypoints[:, 0], axis=0).min() > 5
 """,
