@@ -71,7 +71,8 @@ def _parquet(path: Path, rows: int, where: Mapping[str, str]) -> Iterator[str]:
     info = table_info(table)
     yield f"{path}: the table {table_name(path)}, {table.num_rows:,} rows"
     yield f"  keypoints   {_set(info.keypoint_set)}"
-    yield from (f"  images      {_short(source)}: {_short(root)}" for source, root in info.image_roots.items())
+    for source, root in info.image_roots.items():
+        yield f"  images      {_short(source)}: {_short(root, 4 * _WIDTH)}"
     yield from (f"  made by     {_short(name)}: {_short(value)}" for name, value in info.made_by.items())
     yield ""
     width = max(len(name) for name in table.column_names)

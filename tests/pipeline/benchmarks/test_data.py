@@ -12,9 +12,8 @@ from tests.pipeline.learning.data.people import noise_people
 
 
 def test_the_generated_file_holds_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    for name, value in (("IMAGES", 300), ("PEOPLE", 700), ("WITH_KEYPOINTS", 400), ("_BATCH", 128)):
-        monkeypatch.setattr(coco_sized, name, value)
-    coco_sized.write_annotations(tmp_path / "index.json")
+    monkeypatch.setattr(coco_sized, "_BATCH", 128)
+    coco_sized.write_annotations(tmp_path / "index.json", images=300, people=700, labelled=400)
     content = json.loads((tmp_path / "index.json").read_text())
     assert [len(content[key]) for key in ("images", "annotations", "categories")] == [300, 700, 1]
     assert sum(person["num_keypoints"] > 0 for person in content["annotations"][400:]) == 0
