@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import psutil
@@ -18,17 +19,29 @@ RUN_VARIABLE = "CCM_RUN_PID"  # the `ccm run` that a stage belongs to
 _SHELLS = {"sh", "bash", "dash", "zsh", "fish", "ksh", "busybox"}
 
 
-def watch() -> None:
+@contextmanager
+def watched() -> Iterator[None]:
     """Make this process stop when its starter has gone, and surely stop `GRACE` seconds after SIGTERM or SIGINT.
 
     DVC itself leaves its running command behind when it is terminated, and a main thread that is inside a long
     computation sees no signal; so a thread does the watching. It ends this process's children too. Main thread only.
+    It watches until the block ends, and one that is left because it was told to stop until the process is gone.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    handler = signal.getsignal(signal.SIGTERM)
     exit_on_sigterm()
-    threading.Thread(target=_guard, args=(reader, starters()), name="lifetime", daemon=True).start()
+    guard = threading.Thread(target=_guard, args=(reader, starters()), name="lifetime", daemon=True)
+    guard.start()
+    try:
+        yield
+    finally:
+        if not isinstance(sys.exception(), KeyboardInterrupt | SystemExit):
+            signal.signal(signal.SIGTERM, handler)
+            signal.set_wakeup_fd(woken)
+            os.close(writer)
+            guard.join()
 
 
 def starters() -> list[psutil.Process]:
@@ -106,16 +119,20 @@ def terminate(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def _guard(reader: int, watched: list[psutil.Process]) -> None:
+def _guard(reader: int, starters: list[psutil.Process]) -> None:
     while True:
         ready, _, _ = select.select([reader], [], [], 0.5)
         if ready:
-            for number in os.read(reader, 64):
+            numbers = os.read(reader, 64)
+            if not numbers:  # the other end was closed
+                os.close(reader)
+                return
+            for number in numbers:
                 if number in (signal.SIGTERM, signal.SIGINT):
                     _stop_by_force(number)
-        if any(is_gone(process) for process in watched):
+        if any(is_gone(process) for process in starters):
             os.kill(os.getpid(), signal.SIGTERM)  # comes back through the pipe
-            watched = []
+            starters = []
 
 
 def _stop_by_force(number: int) -> None:

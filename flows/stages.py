@@ -40,7 +40,11 @@ def run_stage(name: str, item: str | None = None) -> Figures:
 
     ValueError for wrong params, an unknown stage, or whatever the step finds wrong with its input.
     """
-    lifetime.watch()
+    with lifetime.watched():
+        return _validated_and_run(name, item)
+
+
+def _validated_and_run(name: str, item: str | None) -> Figures:
     first = os.environ.get("RANK", "0") == "0"  # of those that torchrun has started; it alone is seen
     params = load_params()
     for warning in warnings(params) if first else ():

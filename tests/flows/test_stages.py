@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 
 import pytest
 
+from flows import lifetime
 from tests.flows.conftest import Workspace, gone, wait_for
 
 
@@ -82,3 +84,20 @@ def test_notices_come_once_in_a_repro(workspace: Workspace) -> None:
     output = process.communicate(timeout=120)[0]
     assert process.returncode == 0, output
     assert output.count("no Prefect server is set") == 1
+
+
+def test_whoever_ran_a_stage_is_watched_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later Ctrl-C is the caller's own: the guard once ended a process of tests that had run a stage."""
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+
+    def guards() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "lifetime"]
+
+    before = signal.getsignal(signal.SIGTERM)
+    with lifetime.watched():
+        assert len(guards()) == 1
+    with pytest.raises(ValueError, match="wrong"), lifetime.watched():
+        raise ValueError("wrong")
+    assert not guards()
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.set_wakeup_fd(-1) == -1
