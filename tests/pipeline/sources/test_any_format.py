@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.settings import Source
 from pipeline.sources import read_records
 from pipeline.sources.recognise import recognise
+from tests.pipeline.odd import ODD, PLENTY, changed, places
 from tests.pipeline.sources.small import aic_content, coco_content, write_images
 
 PARTS = ["snout", "left_ear", "right_ear"]
@@ -50,31 +50,6 @@ JSON = {
     **{name: (coco_content(keypoints=name), name) for name in ("coco", "posetrack", "crowdpose", "halpe")},
 }
 ABOUT = {"train": "images", "kpt_shape": [3, 3], "flip_idx": [0, 2, 1], "names": {0: "dog"}, "kpt_names": {0: PARTS}}
-ODD = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.sampled_from([2**70, 10**9, "a" * 5000, "\0", "../../a", [], {}, [[]], {"a": 1}, [None] * 3])
-    | st.floats()
-    | st.text(max_size=4)
-)
-PLENTY = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def places(values: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Every key and item of a content; of long lists the first."""
-    inner = values.items() if isinstance(values, dict) else enumerate(values[:4]) if isinstance(values, list) else ()
-    return [place, *(deeper for key, value in inner for deeper in places(value, (*place, key)))]
-
-
-def changed(content: Any, place: tuple[Any, ...], value: Any) -> Any:
-    if not place:
-        return value
-    content = node = copy.deepcopy(content)
-    for key in place[:-1]:
-        node = node[key]
-    node[place[-1]] = value
-    return content
 
 
 def read_or_refused(source: Source, said_by: str = "") -> None:
