@@ -69,6 +69,8 @@ def _merge(arguments: Arguments) -> int:
     keypoints = load_keypoint_set(params.data.keypoints)
     if keypoints.names != export.names:
         raise ValueError(f"{path}: exported with other keypoints than data.keypoints = {params.data.keypoints!r} has")
+    if unknown := sorted({person.source for person in export.people} - set(params.data.sources)):
+        raise ValueError(f"{path}: people of the source {unknown[0]!r} were exported, which params.yaml does not have")
     found = matched(export, read_returned(path, export.names), path)
     print("\n".join(summary(found, keypoints)))
     there = write_corrections(found, export, keypoints, path.name, arguments.by, arguments.confirmed)

@@ -30,11 +30,13 @@ def add(commands: Commands) -> None:
     predict.add_argument("--draw", metavar="FOLDER", help="write pictures and videos with the people drawn on them")
     predict.add_argument("--sheet", metavar="FILE", help="write the first twelve pictures, drawn, as one picture")
     predict.add_argument("--coco", metavar="FILE", help="write COCO results JSON")
-    predict.add_argument("--category", type=int, default=1, metavar="N", help="category id in it; default: 1, a person")
+    predict.add_argument(
+        "--category", type=_category, default=1, metavar="N", help="category id in it; default: 1, a person"
+    )
     predict.add_argument("--table", metavar="FILE", help="write a Parquet table of poses")
     predict.add_argument("--lines", action="store_true", help="a line of JSON a picture on standard output")
     predict.add_argument(
-        "--least-box", type=float, metavar="SCORE", help="pass over boxes scored lower; default: 0, in videos 0.3"
+        "--least-box", type=_score, metavar="SCORE", help="pass over boxes scored lower; default: 0, in videos 0.3"
     )
     predict.add_argument("--fast", action="store_true", help="without the flip test: half the time, a little less AP")
     predict.add_argument("--smooth", action="store_true", help="smooth keypoints over a video's frames (One-Euro)")
@@ -88,19 +90,32 @@ def add(commands: Commands) -> None:
 
 
 def _points(text: str) -> float:
-    """Points of AP, 0 to 100."""
+    return _number(text, 100, "points of AP from 0 to 100")
+
+
+def _score(text: str) -> float:
+    return _number(text, 1, "a score from 0 to 1")
+
+
+def _category(text: str) -> int:
+    return int(_number(text if text.isdecimal() else "", 2**31 - 1, "a category's id, a whole number of 0 or more"))
+
+
+def _number(text: str, most: float, allowed: str) -> float:
+    """A number from 0 on."""
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{text}; allowed: points of AP from 0 to 100")
+    if not 0 <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text:.80}; allowed: {allowed}")
     return value
 
 
 def _predict(arguments: Arguments) -> int:
+    from pipeline.predict.boxes import read_boxes
     from pipeline.predict.project import project_predictor
-    from pipeline.predict.run import Wanted, boxes_by_name, run
+    from pipeline.predict.run import Wanted, run
     from pipeline.settings import load_params
 
     outputs = (arguments.draw, arguments.sheet, arguments.coco, arguments.table)
@@ -108,7 +123,7 @@ def _predict(arguments: Arguments) -> int:
         raise ValueError("nothing to write: add --draw FOLDER, --sheet FILE, --coco FILE, --table FILE or --lines")
     draw, sheet, coco, table = (None if name is None else Path(name) for name in outputs)
     whole = arguments.boxes == "whole"
-    boxes = None if whole or arguments.boxes is None else boxes_by_name(Path(arguments.boxes))
+    boxes = None if whole or arguments.boxes is None else read_boxes(Path(arguments.boxes))
     predictor = project_predictor(
         load_params(),
         arguments.model,

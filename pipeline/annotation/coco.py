@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.annotation.people import Person, Sent, labelled_box
+from pipeline.annotation.people import Person, Sent, are_places, labelled_box
 from pipeline.records.keypoints import KeypointSet
 
 CATEGORY = 1
@@ -83,10 +83,10 @@ def people_in(content: Any, path: Path, names: Sequence[str]) -> dict[str, list[
         try:
             triples = values.astype(float).reshape(len(order), 3)[order]
             box = np.asarray(entry["bbox"], float) if entry.get("bbox") else None
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ValueError(f"{where}: keypoints or bbox are no {3 * len(order)} and 4 numbers") from None
-        if not np.isfinite(triples).all() or (box is not None and (box.shape != (4,) or not np.isfinite(box).all())):
-            raise ValueError(f"{where}: keypoints or bbox are no finite numbers")
+        if not are_places(triples) or (box is not None and (box.shape != (4,) or not are_places(box))):
+            raise ValueError(f"{where}: keypoints or bbox are no finite numbers, or lie outside of any picture")
         triples[triples[:, 2] <= 0] = 0
         if box is None or not (box[2:] > 0).all():
             if not (triples[:, 2] > 0).any():
@@ -99,8 +99,8 @@ def people_in(content: Any, path: Path, names: Sequence[str]) -> dict[str, list[
 
 def _category(categories: Any, path: Path, names: Sequence[str]) -> tuple[Any, list[int]]:
     """The id of the category that has our keypoints, or of the first with any, and where each of ours stands in it."""
-    declared = [c for c in categories or [] if isinstance(c, dict) and isinstance(c.get("keypoints"), list)]
-    declared = [c for c in declared if c["keypoints"]]
+    listed = categories if isinstance(categories, list) else []
+    declared = [c for c in listed if isinstance(c, dict) and isinstance(c.get("keypoints"), list) and c["keypoints"]]
     if not declared:
         raise ValueError(f"{path}: no category with keypoints; export skeletons (CVAT: COCO Keypoints 1.0)")
     declared.sort(key=lambda c: set(map(str, c["keypoints"])) != set(names))

@@ -11,7 +11,7 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from pipeline.annotation.people import Person, Sent, by_picture, labelled_box
+from pipeline.annotation.people import Person, Sent, are_places, by_picture, labelled_box
 
 _BOX, _POINT, _IMAGE = "person", "keypoint", "image"
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the name of an uploaded file
@@ -71,7 +71,10 @@ def people_in(content: list[Any], path: Path, names: Sequence[str]) -> dict[str,
         where = f"{path}: task {task.get('id', number) if isinstance(task, dict) else number}"
         if not isinstance(task, dict) or not isinstance(task.get("data"), dict) or _IMAGE not in task["data"]:
             raise ValueError(f"{where}: no task with data.{_IMAGE}; export as JSON")
-        done = [a for a in task.get("annotations") or [] if isinstance(a, dict) and not a.get("was_cancelled")]
+        annotations = task.get("annotations") or []
+        if not isinstance(annotations, list):
+            raise ValueError(f"{where}: annotations: {annotations!r:.80}; a list belongs there")
+        done = [a for a in annotations if isinstance(a, dict) and not a.get("was_cancelled")]
         if done:
             picture = picture_of(str(task["data"][_IMAGE]))
             people.setdefault(picture, []).extend(_annotated(done[-1].get("result") or [], picture, where, names))
@@ -95,7 +98,9 @@ def _annotated(regions: list[Any], picture: str, where: str, names: Sequence[str
                 boxes[region["id"]] = _numbers(region, ("x", "y", "width", "height"))
         for region in regions:
             if region.get("type") == "keypointlabels":
-                name, *others = region["value"]["keypointlabels"]
+                if not (labels := region["value"]["keypointlabels"]):
+                    raise TypeError("a keypoint without a label")
+                name, *others = labels
                 if others:
                     raise TypeError(f"a keypoint of several labels, {name!r} and {others[0]!r}")
                 if name not in names:
@@ -106,7 +111,7 @@ def _annotated(regions: list[Any], picture: str, where: str, names: Sequence[str
                     raise ValueError(f"{where}: {name} at {place.round(1).tolist()} lies in no person's rectangle")
                 own = keypoints.setdefault(owner, np.zeros((len(names), 3)))
                 own[list(names).index(name)] = [*place, 2]
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError, OverflowError) as error:
         what = f"{type(error).__name__}: {error}"
         raise ValueError(f"{where}: a region is not as Label Studio writes it ({what})") from None
     people = []
@@ -122,8 +127,8 @@ def _numbers(region: dict[str, Any], keys: Sequence[str]) -> np.ndarray:
     if not all(isinstance(region["value"][key], int | float) for key in keys):
         raise TypeError(f"{', '.join(keys)} are no numbers")
     found = np.array([float(region["value"][key]) / 100 * sides[i % 2] for i, key in enumerate(keys)])
-    if not np.isfinite(found).all():
-        raise TypeError(f"{', '.join(keys)} are no finite numbers")
+    if not are_places(found):
+        raise TypeError(f"{', '.join(keys)} are no finite numbers, or lie outside of any picture")
     return found
 
 

@@ -13,10 +13,11 @@ import numpy as np
 from pycocotools import mask
 
 from pipeline.annotation import coco, label_studio
-from pipeline.annotation.people import Export, Person, Sent, by_picture, labelled_box
+from pipeline.annotation.people import Export, Person, Sent, are_places, by_picture, labelled_box
 from pipeline.evaluation.results_file import source_id
 from pipeline.records.artefacts import read_json, write_json
 from pipeline.records.keypoints import KeypointSet
+from pipeline.records.text import one_line
 
 CORRECTIONS = Path("corrections")
 SAME = 0.3  # overlap (IoU) from which a returned person is the one that was sent
@@ -222,9 +223,7 @@ def _entry(sent: Sent, back: Person, identity: str, about: dict[str, Any]) -> di
 
 def _write(source: str, found: Sequence[tuple[Sent, dict[str, Any]]], keypoints: KeypointSet) -> int:
     path = corrections_file(source)
-    content = read_json(path) if path.is_file() else {"images": [], "annotations": []}
-    images = {image["id"]: image for image in content["images"]}
-    people = {entry["id"]: entry for entry in content["annotations"]}
+    images, people = _there(path)
     for sent, entry in found:
         identity, (width, height) = source_id(sent.image), sent.size
         if entry["came_from"].get("added"):
@@ -238,6 +237,25 @@ def _write(source: str, found: Sequence[tuple[Sent, dict[str, Any]]], keypoints:
     }
     write_json(path, content)
     return sum(not entry["iscrowd"] for entry in people.values())
+
+
+def _there(path: Path) -> tuple[dict[Any, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Images and people, by id, that earlier merges took; a file that somebody has edited is checked."""
+    content = read_json(path) if path.exists() else {"images": [], "annotations": []}
+    try:
+        images = {image["id"]: dict(image) for image in content["images"]}
+        people = {entry["id"]: dict(entry) for entry in content["annotations"]}
+        for entry in people.values():
+            if not isinstance(entry["id"], str) or entry["iscrowd"] not in (0, 1) or entry["image_id"] not in images:
+                raise ValueError(f"annotation {entry['id']!r:.80}: its id, image_id or iscrowd")
+            box = np.asarray(entry["bbox"], float)
+            if box.shape != (4,) or not are_places(box):
+                raise ValueError(f"annotation {entry['id']!r:.80}: its bbox")
+            entry["came_from"].get("added")
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        what = f"{type(error).__name__}: {one_line(error):.200}"
+        raise ValueError(f"{path}: not what `ccm annotate merge` writes ({what}); git has it as it was") from None
+    return images, people
 
 
 def _same_added(there: dict[str, Any], entry: dict[str, Any]) -> bool:

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 
 from pipeline.records.artefacts import read_json, write_json
+from pipeline.records.text import one_line
 
 RECORD = "people.json"
+LARGEST = 1e7  # pixels along a side
+LONGEST_NAME = 200  # characters of a source, which names a file
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,42 @@ def read_record(folder: Path) -> Export:
         )
     content = read_json(path)
     try:
-        return Export(tuple(content["keypoints"]), tuple(_sent(entry) for entry in content["people"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: not what `ccm annotate next` writes ({type(error).__name__}: {error})") from None
+        names = tuple(map(str, content["keypoints"]))
+        return Export(names, tuple(_sent(entry, len(names)) for entry in content["people"]))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        what = f"{type(error).__name__}: {one_line(error):.200}"
+        raise ValueError(f"{path}: not what `ccm annotate next` writes ({what})") from None
 
 
-def _sent(entry: dict[str, Any]) -> Sent:
-    arrays = {"box": np.asarray(entry["box"], float), "keypoints": np.asarray(entry["keypoints"], float).reshape(-1, 3)}
-    return Sent(**{**entry, **arrays, "size": tuple(entry["size"])})
+def _sent(entry: dict[str, Any], keypoints: int) -> Sent:
+    box, points = _finite(entry["box"], 4), _finite(entry["keypoints"], 3 * keypoints).reshape(-1, 3)
+    width, height = (int(side) for side in entry["size"])
+    texts = {key: entry[key] for key in ("picture", "person", "image", "source", "file_name", "teacher")}
+    if wrong := [key for key, text in texts.items() if not isinstance(text, str)]:
+        raise TypeError(f"{wrong[0]} is no text")
+    if Path(texts["source"]).name != texts["source"] or len(texts["source"]) > LONGEST_NAME:
+        raise ValueError(f"source {texts['source']!r:.80} is no name of a source")
+    if ":" not in texts["image"]:
+        raise ValueError(f"image {texts['image']!r:.80} is no id of a picture")
+    if min(width, height) < 1 or not (box[2:] > 0).all():
+        raise ValueError("a size or box of nothing")
+    disagreement = float(_finite(entry["disagreement"], 1)[0])
+    return Sent(
+        **texts, box=box, keypoints=points, number=entry["number"], size=(width, height), disagreement=disagreement
+    )
+
+
+def _finite(values: Any, count: int) -> np.ndarray:
+    """[count] numbers. ValueError where they are not."""
+    found = np.asarray(values, float).reshape(-1)
+    if found.shape != (count,) or not are_places(found):
+        raise ValueError(f"{len(found)} values, expected {count} finite numbers")
+    return found
+
+
+def are_places(values: np.ndarray) -> bool:
+    """Whether all of these can be places in pictures, in pixels: finite, and no more than any picture has."""
+    return bool((np.abs(values) <= LARGEST).all())
 
 
 def _list(values: np.ndarray) -> Any:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ import numpy as np
 import orjson
 from tqdm import tqdm
 
+from pipeline.predict.boxes import GivenBoxes
 from pipeline.predict.drawing import draw
 from pipeline.predict.people import People
 from pipeline.predict.pictures import read_picture
@@ -27,10 +30,8 @@ from pipeline.predict.tracking import OneEuro, Tracker
 from pipeline.predict.video import VideoReader, VideoWriter
 from pipeline.records.artefacts import written
 from pipeline.records.tables import TableInfo, table_from, write_table
-from pipeline.records.text import read_file
 
 SOURCE = "predict"
-_LARGEST = np.finfo(np.float32).max
 ON_A_SHEET = 12
 WHOLE = 0.9  # share of the frames that a video says it has: where it says none, their number is an estimate
 LEAST_IN_VIDEO = 0.3  # boxes scored lower flicker from frame to frame, and cost as much as the others
@@ -54,7 +55,7 @@ class Wanted:
     least_box: float | None = (
         None  # boxes scored lower are passed over; None: all in pictures, `LEAST_IN_VIDEO` in videos
     )
-    boxes: dict[str, np.ndarray] | None = None  # by file name: [N, 4]; None: the predictor's
+    boxes: GivenBoxes | None = None  # None: the predictor's
 
 
 @dataclass
@@ -70,6 +71,7 @@ class _Collected:
 def run(predictor: Predictor, sources: Sequence[str], wanted: Wanted, out: TextIO = sys.stdout) -> int:
     """Look at every picture and video; 1 when something could not be read, which is named on stderr, else 0."""
     files = files_of(sources)
+    _keep_originals(files, wanted)
     pictures = [(path, name) for path, name in files if not is_video(path)]
     collected = _Collected()
 
@@ -130,7 +132,24 @@ def _pictures(
 def _given(path: Path, wanted: Wanted) -> np.ndarray | None:
     if wanted.boxes is None:
         return None
-    return wanted.boxes.get(path.name, np.zeros((0, 4)))
+    return wanted.boxes.of(path)
+
+
+def _keep_originals(files: Sequence[tuple[Path, Path]], wanted: Wanted) -> None:
+    """ValueError where an output would replace what is looked at."""
+    outputs = [wanted.sheet, wanted.coco, wanted.table]
+    if wanted.drawn is not None:
+        outputs += [drawn_name(wanted.drawn / name, is_video(path)) for path, name in files]
+    looked_at = {os.path.realpath(path): path for path, _ in files}
+    for output in outputs:
+        if output is not None and (path := looked_at.get(os.path.realpath(output))) is not None:
+            raise ValueError(f"{output}: what is looked at would be written over; choose another place than {path}")
+
+
+def drawn_name(path: Path, video: bool) -> Path:
+    """The name that a file gets drawn: where its kind is not written, another ending stands behind its own."""
+    kinds, ending = ((".mp4",), ".mp4") if video else ((".jpg", ".jpeg", ".png", ".webp"), ".png")
+    return path if path.suffix.lower() in kinds else path.with_name(f"{path.name}{ending}")
 
 
 def save_picture(path: Path, pixels: np.ndarray) -> None:
@@ -138,8 +157,7 @@ def save_picture(path: Path, pixels: np.ndarray) -> None:
 
     Any other name gets `.png` behind it, so that a.bmp and a.png stay apart.
     """
-    if path.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp"):
-        path = path.with_name(f"{path.name}.png")
+    path = drawn_name(path, video=False)
     suffix = path.suffix.lower()
     quality = {".png": [], ".webp": [cv2.IMWRITE_WEBP_QUALITY, 90]}.get(suffix, [cv2.IMWRITE_JPEG_QUALITY, 88])
     ok, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)
@@ -177,9 +195,7 @@ def _video(predictor: Predictor, path: Path, name: Path, wanted: Wanted, keep: C
     with stop_between_frames() as stopped, ExitStack() as stack:
         writer = None
         if wanted.drawn is not None:
-            ending = "" if name.suffix.lower() == ".mp4" else ".mp4"  # a.avi and a.mp4 stay apart
-            target = wanted.drawn / name.with_name(f"{name.name}{ending}")
-            writer = stack.enter_context(VideoWriter(target, reader.rate))
+            writer = stack.enter_context(VideoWriter(drawn_name(wanted.drawn / name, video=True), reader.rate))
         least = LEAST_IN_VIDEO if wanted.least_box is None else wanted.least_box
         found, read = predictor.stream(frames(), least=least), 0
         for number, people in enumerate(tqdm(found, total=reader.count, desc=name.name, unit="frame")):
@@ -232,8 +248,8 @@ def _write(predictor: Predictor, collected: _Collected, wanted: Wanted) -> None:
     if wanted.coco is not None:
         entries = [
             entry
-            for name, people in zip(collected.names, collected.people, strict=True)
-            for entry in people.coco(image_id(name), wanted.category)
+            for identity, people in zip(image_ids(collected.names), collected.people, strict=True)
+            for entry in people.coco(identity, wanted.category)
         ]
         with written(wanted.coco) as temporary:
             temporary.write_bytes(orjson.dumps(entries))
@@ -241,43 +257,17 @@ def _write(predictor: Predictor, collected: _Collected, wanted: Wanted) -> None:
         write_table(wanted.table, _table(predictor, collected))
 
 
-def boxes_by_name(path: Path) -> dict[str, np.ndarray]:
-    """People's boxes [N, 4] by file name, of a COCO annotation file, or of results that name their `file_name`.
-
-    ValueError when the file is neither.
-    """
-    try:
-        content = orjson.loads(read_file(path))
-    except orjson.JSONDecodeError as error:
-        raise ValueError(f"{path}: not valid JSON: {error}") from None
-    names: dict[str, str] = {}  # by the id as it is written
-    entries = content
-    if isinstance(content, dict):
-        entries = content.get("annotations")
-        images = content.get("images", [])
-        if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
-            raise ValueError(f"{path}: images: expected a list of images")
-        names = {repr(image.get("id")): Path(str(image.get("file_name", ""))).name for image in images}
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ValueError(f"{path}: no boxes; allowed: COCO's annotations, or a list of results with bbox and file_name")
-    found: dict[str, list[Any]] = {}
-    for number, entry in enumerate(entries):
-        name = entry.get("file_name") or names.get(repr(entry.get("image_id")))
-        box = entry.get("bbox")
-        if name is None or not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
-            raise ValueError(f"{path}: entry {number}: needs bbox [x, y, w, h] and a picture that the file names")
-        found.setdefault(Path(str(name)).name, []).append(box)
-    return {name: np.asarray(boxes, np.float64) for name, boxes in found.items()}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and bool(abs(value) < _LARGEST)
-
-
 def image_id(name: str) -> int | str:
     """COCO's id of a picture: the number that its file is called by (000000000139.jpg is 139), else the name."""
     stem = Path(name).stem
     return int(stem) if stem.isdecimal() and stem.isascii() else name
+
+
+def image_ids(names: Sequence[str]) -> list[int | str]:
+    """COCO's ids of pictures; those that would share a number, in different folders, keep their names."""
+    numbers = [image_id(name) for name in names]
+    counts = Counter(numbers)
+    return [number if counts[number] == 1 else name for name, number in zip(names, numbers, strict=True)]
 
 
 def _table(predictor: Predictor, collected: _Collected) -> Any:

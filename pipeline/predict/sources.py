@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,7 +21,8 @@ def is_video(path: Path) -> bool:
 def files_of(sources: Sequence[str]) -> list[tuple[Path, Path]]:
     """Every picture and video of the sources, in order, and below which name each is written.
 
-    A folder gives the pictures and videos below it, sorted, with their place in it. ValueError for what is not there.
+    A folder gives the pictures and videos below it, sorted, with their place in it. Files of one name in several places
+    are called by their folders too. ValueError for what is not there.
     """
     found: dict[Path, Path] = {}
     for source in sources:
@@ -28,7 +30,24 @@ def files_of(sources: Sequence[str]) -> list[tuple[Path, Path]]:
             found.setdefault(path, name)
     if not found:
         raise ValueError(f"{', '.join(sources)}: no pictures or videos ({', '.join(PICTURES + VIDEOS)})")
-    return list(found.items())
+    return _apart(found)
+
+
+def _apart(found: dict[Path, Path]) -> list[tuple[Path, Path]]:
+    """Files and names, no name twice: where one would be, their places below the folder that they share."""
+    counts = Counter(found.values())
+    twice = [os.path.abspath(path) for path, name in found.items() if counts[name] > 1]
+    if not twice:
+        return list(found.items())
+    shared = os.path.commonpath([os.path.dirname(path) for path in twice])
+    named = {
+        path: name if counts[name] == 1 else Path(os.path.relpath(os.path.abspath(path), shared))
+        for path, name in found.items()
+    }
+    name, count = Counter(named.values()).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"{name}: so {count} of the files would be called; look at them one after the other")
+    return list(named.items())
 
 
 def _of(source: str) -> Iterator[tuple[Path, Path]]:

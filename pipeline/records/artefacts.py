@@ -87,7 +87,10 @@ def set_aside(path: str | Path) -> Path:
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write JSON atomically: sorted keys, NaN refused (a NaN metric is a bug, not a number)."""
-    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    try:
+        text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise ValueError(f"{path}: cannot be written: {error}") from error
     with written(path) as temporary:
         temporary.write_text(text)
 

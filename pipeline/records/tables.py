@@ -191,6 +191,7 @@ def read_table(path: str | Path, name: str, columns: Sequence[str] | None = None
             if wanted is not None and "weight" in wanted and "weight" not in file.schema_arrow.names:
                 wanted = list(dict.fromkeys([*wanted, "supervised"]))
             table = _by_row_group(file, wanted)
+            table.validate(full=True)  # a changed byte can point beyond a dictionary's end
     except (pa.ArrowException, OSError, ValueError, KeyError, RecursionError) as error:
         raise ValueError(f"{path}: not a readable Parquet file: {one_line(error)}; rerun its stage") from error
     content = _content(path, table)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.records.keypoints import KeypointSet
+from pipeline.records.text import one_line
 
 _FEWEST_POINTS = 3  # categories with keypoints' names: no list of objects has so many
 
@@ -31,7 +32,7 @@ def chosen_categories(
 def check_names(category: dict[str, Any], expected: Sequence[str], set_name: str, path: Path) -> None:
     """ValueError when a category declares other keypoints; it says which one is different."""
     names = category.get("keypoints")
-    where = f"{path}: category '{category.get('name')}'"
+    where = f"{path}: category '{_shown(category.get('name'))}'"
     if names is not None and not isinstance(names, list):
         raise ValueError(f"{where}: keypoints is no list: {names!r:.200}")
     if names and tuple(names) != tuple(expected):
@@ -44,10 +45,9 @@ def difference(names: Sequence[Any], expected: Sequence[str]) -> str:
     """What two lists of names differ in, in words."""
     if sorted(map(str, names)) == sorted(expected):
         first = next(i for i, (a, b) in enumerate(zip(names, expected, strict=True)) if a != b)
-        return (
-            f"the same names in another order, keypoint {first + 1} is {names[first]} there and {expected[first]} here"
-        )
-    added = [str(name) for name in names if name not in expected]
+        there, here = _shown(names[first]), expected[first]
+        return f"the same names in another order, keypoint {first + 1} is {there} there and {here} here"
+    added = [_shown(name) for name in names if name not in expected]
     missing = [name for name in expected if name not in names]
     if len(added) == len(missing) == 1 and len(names) == len(expected):
         return f"'{added[0]}' there is '{missing[0]}' here"
@@ -55,6 +55,10 @@ def difference(names: Sequence[Any], expected: Sequence[str]) -> str:
     parts += [f"only there: {_some(added)}"] if added else []
     parts += [f"only here: {_some(missing)}"] if missing else []
     return "; ".join(parts)
+
+
+def _shown(name: Any) -> str:
+    return one_line(name)[:60]
 
 
 def _wanted(declared: Sequence[dict[str, Any]], wanted: Sequence[str], path: Path) -> list[dict[str, Any]]:

@@ -52,16 +52,16 @@ def _yolo(path: Path) -> Recognised:
     """A `data.yaml`. Its keypoints' names are `kpt_names`, or COCO's where it mirrors as many as COCO does."""
     about = yolo.describe(path)
     shape = about.get("kpt_shape")
-    if not isinstance(shape, list) or not shape or type(shape[0]) is not int:
+    if shape is None:
         raise ValueError(f"{path}: no data.yaml of YOLO-pose: it has no kpt_shape")
     coco = load_keypoint_set("coco")
     listed = about.get("kpt_names") or {}
-    named = next(iter(listed.values()), []) if isinstance(listed, dict) else listed
-    names = tuple(map(str, named)) if isinstance(named, list) else ()
+    named = next(iter(listed.values()), []) if isinstance(listed, dict) else listed  # of the first class
+    names = tuple(map(str, named)) if isinstance(named, list) and len(named) == shape[0] else ()
     limbs: tuple[tuple[str, str], ...] = ()
     if not names and about.get("flip_idx") == coco.mirror.tolist():
         names, limbs = coco.names, coco.limbs
-    classes = about.get("names") or {}
+    classes = about["names"]
     categories = tuple(map(str, classes if isinstance(classes, list) else classes.values()))
     keypoints = KeypointSet(str(path), names or ("",) * shape[0], (), (), None, ())
     source = Source(format="yolo", index=str(path), images=str(path.parent), keypoints="coco")
@@ -97,13 +97,18 @@ def _label_studio(file: JsonIndex) -> Recognised:
     names: dict[str, None] = {}
     categories: dict[str, None] = {}
     tasks = [task for batch in file.batches("", _ignore) for task in batch if isinstance(task, dict)]
-    results = [r for task in tasks for a in task.get("annotations") or [] for r in a.get("result") or []]
+    results = [r for task in tasks for a in _mappings(task.get("annotations")) for r in _mappings(a.get("result"))]
     values = [result["value"] for result in results if isinstance(result.get("value"), dict)]
     for value in values:
-        names |= dict.fromkeys(map(str, value.get("keypointlabels") or []))
-        categories |= dict.fromkeys(map(str, value.get("rectanglelabels") or []))
+        for kind, found in (("keypointlabels", names), ("rectanglelabels", categories)):
+            found |= dict.fromkeys(map(str, value[kind])) if isinstance(value.get(kind), list) else {}
     people = sum("rectanglelabels" in value for value in values) or len(tasks)
     return Recognised("label_studio", tuple(names), (), tuple(categories), people, len(tasks))
+
+
+def _mappings(value: Any) -> list[dict[str, Any]]:
+    """Those of a list; what is none is for the reader to name."""
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
 def _mpii(file: JsonIndex) -> Recognised:

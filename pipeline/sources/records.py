@@ -21,7 +21,7 @@ BOX_MARGIN = 0.15  # where a person has no box, the keypoints' or the mask's ext
 
 _EMPTY = (b"[]", b"[[]]", None)
 
-MALFORMED = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
+MALFORMED = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 """What converting a record raises when it is not of the form that is expected."""
 
 

@@ -48,7 +48,11 @@ def read(source: Source, keypoints: KeypointSet) -> Records:
 
 def table(path: Path) -> tuple[dict[str, list[str]], list[tuple[str, list[str]]]]:
     """The header lines by name, without the leading cells, and (picture, values) of every line."""
-    lines = [line for line in csv.reader(io.StringIO(read_file(path))) if any(line)]
+    reader = csv.reader(io.StringIO(read_file(path)))
+    try:
+        lines = [line for line in reader if any(line)]
+    except csv.Error as error:
+        raise ValueError(f"{path}: line {reader.line_num}: no CSV: {error}") from None
     head = {line[0].strip().lower(): line for line in lines[:4] if line and line[0].strip().lower() in _HEADER}
     if not {"bodyparts", "coords"} <= set(head):
         raise ValueError(f"{path}: no table of DeepLabCut: its first lines are to be scorer, bodyparts and coords")

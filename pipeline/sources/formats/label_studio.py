@@ -54,7 +54,7 @@ def _image(task: dict[str, Any], root: Path) -> dict[str, Any]:
     whole = unquote(local).lstrip("/")
     name = os.path.basename(whole)
     candidates = [whole, name, _UPLOADED.sub("", name)]
-    there = [candidate for candidate in candidates if (root / candidate).is_file()]
+    there = [candidate for candidate in candidates if os.path.isfile(root / candidate)]  # Path's refuses long names
     results = _results(task)
     sizes = {side: results[0].get(f"original_{side}") for side in ("width", "height")} if results else {}
     return {"id": task["id"], "file_name": there[0] if there else name, **sizes}

@@ -24,6 +24,7 @@ from pipeline.sources.records import Records
 
 DESCRIPTION = "data.yaml"
 _SPLITS = ("train", "val", "test")
+_MOST_KEYPOINTS = 1000
 
 
 def read(source: Source, keypoints: KeypointSet) -> Records:
@@ -38,7 +39,7 @@ def read(source: Source, keypoints: KeypointSet) -> Records:
         index = index / DESCRIPTION
     about = describe(index) if index.is_file() else _description_above(index)
     shape = about.get("kpt_shape")
-    if isinstance(shape, list) and shape and shape[0] != len(keypoints):
+    if shape is not None and shape[0] != len(keypoints):
         raise ValueError(f"{index}: kpt_shape is {shape}, the keypoint set '{keypoints.name}' has {len(keypoints)}")
     classes = _classes(about, source.categories, index)
     folders = _image_folders(index, about) if index.is_file() else [_counterpart(index, "labels", "images")]
@@ -55,12 +56,20 @@ def read(source: Source, keypoints: KeypointSet) -> Records:
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """The content of a `data.yaml`; ValueError when it is none."""
+    """The content of a `data.yaml`; ValueError when it is none, or its classes or keypoints are none."""
     text = read_file(path)
     check_yaml(text, str(path))
     about = yaml.safe_load(text)
     if not isinstance(about, dict):
         raise ValueError(f"{path}: no data.yaml of Ultralytics: a mapping belongs there")
+    names = about["names"] = about.get("names") or {}
+    if not isinstance(names, list | dict) or not all(type(number) is int for number in _numbered(names)):
+        raise ValueError(f"{path}: names: {names!r:.80}; a list of the classes' names, or a mapping from their numbers")
+    shape = about.get("kpt_shape")
+    if shape is not None and not (isinstance(shape, list) and shape and shape[0] in range(1, _MOST_KEYPOINTS + 1)):
+        raise ValueError(
+            f"{path}: kpt_shape: {shape!r:.80}; allowed: [keypoints (1 to {_MOST_KEYPOINTS}), values each]"
+        )
     return about
 
 
@@ -108,15 +117,19 @@ def _description_above(folder: Path) -> dict[str, Any]:
     return {}
 
 
+def _numbered(names: Any) -> dict[int, Any]:
+    """Classes' names by number."""
+    return dict(enumerate(names)) if isinstance(names, list) else names
+
+
 def _classes(about: dict[str, Any], wanted: list[str] | None, index: Path) -> set[int] | None:
     """Numbers of the classes that are meant; None: all."""
     if wanted is None:
         return None
-    declared = about.get("names") or {}
-    names = dict(enumerate(declared)) if isinstance(declared, list) else declared
+    names = _numbered(about.get("names", {}))
     if missing := [name for name in wanted if name not in names.values()]:
         raise ValueError(f"{index}: categories: there is no '{missing[0]}'; data.yaml has {list(names.values())}")
-    return {int(number) for number, name in names.items() if name in wanted}
+    return {number for number, name in names.items() if name in wanted}
 
 
 def label_folders(path: Path) -> dict[str, Path]:
@@ -129,12 +142,12 @@ def label_folders(path: Path) -> dict[str, Path]:
 
 def _image_folders(path: Path, about: dict[str, Any]) -> list[Path]:
     root = path.parent / str(about.get("path") or ".")
-    if not root.is_dir():  # a path of the machine that it was written on
+    if not os.path.isdir(root):  # a path of the machine that it was written on
         root = path.parent
     named = [about[split] for split in _SPLITS if isinstance(about.get(split), str)]
     folders = [root / name for name in named]
-    if missing := [folder for folder in folders if not folder.is_dir()]:
-        raise ValueError(f"{path}: {missing[0]}: no such folder of images")
+    if missing := [folder for folder in folders if not os.path.isdir(folder)]:
+        raise ValueError(f"{path}: {missing[0]!s:.200}: no such folder of images")
     if not folders:
         raise ValueError(f"{path}: names no folder of images under train, val or test")
     return folders
@@ -175,12 +188,13 @@ def _people(
         record: dict[str, Any] = {"id": f"{image['id']}:{number}", "image_id": image["id"], "bbox": line}
         try:
             values = np.array([float(word) for word in line.split()])
-        except ValueError:
+            number_of_class = int(values[0]) if len(values) else None
+        except (ValueError, OverflowError):
             yield record
             continue
-        if not len(values):
+        if number_of_class is None:
             continue
-        if classes is not None and int(values[0]) not in classes:
+        if classes is not None and number_of_class not in classes:
             reading.leave_out("other_categories", 1)
             continue
         if len(values) in (5 + 2 * keypoints, 5 + 3 * keypoints):

@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 
 from pipeline.predict import Predictor
-from pipeline.predict.run import Wanted, boxes_by_name, image_id, run, stop_between_frames, tiled
+from pipeline.predict.boxes import read_boxes
+from pipeline.predict.run import Wanted, image_id, image_ids, run, stop_between_frames, tiled
 from pipeline.predict.sources import files_of
 from pipeline.predict.video import VideoReader, VideoWriter
 from pipeline.records.tables import read_table, to_numpy
@@ -111,18 +112,27 @@ def test_boxes_from_a_file(predictor: Predictor, folder: Path, tmp_path: Path) -
         "annotations": [{"image_id": 5, "bbox": [1, 2, 30, 40]}, {"image_id": 5, "bbox": [50, 20, 30, 40]}],
     }
     (tmp_path / "boxes.json").write_text(json.dumps(content))
-    boxes = boxes_by_name(tmp_path / "boxes.json")
-    assert boxes["b.jpg"].tolist() == [[1, 2, 30, 40], [50, 20, 30, 40]]
+    boxes = read_boxes(tmp_path / "boxes.json")
+    assert boxes.of(folder / "b.jpg").tolist() == [[1, 2, 30, 40], [50, 20, 30, 40]]
     out = io.StringIO()
     assert run(predictor, [str(folder)], Wanted(lines=True, boxes=boxes), out) == 0
     assert [len(json.loads(line)["people"]) for line in out.getvalue().splitlines()] == [2, 0]
+
+
+def test_boxes_of_pictures_of_one_name(tmp_path: Path) -> None:
+    entries = [{"file_name": f"{folder}/1.jpg", "bbox": [x, 0, 9, 9]} for folder, x in (("a", 1), ("b", 2))]
+    (tmp_path / "boxes.json").write_text(json.dumps([*entries, {"file_name": "c/2.jpg", "bbox": [3, 0, 9, 9]}]))
+    boxes = read_boxes(tmp_path / "boxes.json")
+    assert [boxes.of(tmp_path / name)[0, 0] for name in ("a/1.jpg", "b/1.jpg", "2.jpg")] == [1, 2, 3]
+    with pytest.raises(ValueError, match=r"boxes\.json: several pictures are called 1\.jpg"):
+        boxes.of(tmp_path / "1.jpg")
 
 
 @pytest.mark.parametrize("text", ["[1]", "{}", '[{"bbox": [1, 2, 3]}]', "no json", '[{"bbox": [1,2,3,4]}]'])
 def test_files_without_boxes(text: str, tmp_path: Path) -> None:
     (tmp_path / "boxes.json").write_text(text)
     with pytest.raises(ValueError, match=r"boxes\.json: "):
-        boxes_by_name(tmp_path / "boxes.json")
+        read_boxes(tmp_path / "boxes.json")
 
 
 def test_pictures_are_called_as_coco_calls_them() -> None:
@@ -207,6 +217,31 @@ def test_drawn_pictures_keep_apart(predictor: Predictor, photograph: np.ndarray,
         Image.fromarray(photograph).save(tmp_path / f"a.{ending}")
     assert run(predictor, [str(tmp_path)], Wanted(drawn=tmp_path / "drawn")) == 0
     assert sorted(p.name for p in (tmp_path / "drawn").iterdir()) == ["a.JPG", "a.bmp.png", "a.png", "a.tif.png"]
+
+
+def test_files_of_one_name_in_several_places(predictor: Predictor, tmp_path: Path, photograph: np.ndarray) -> None:
+    for place in ("a/x", "b"):
+        (tmp_path / place).mkdir(parents=True)
+        Image.fromarray(photograph).save(tmp_path / place / "7.jpg")
+    asked = [str(tmp_path / "a/x/7.jpg"), str(tmp_path / "b/7.jpg")]
+    assert run(predictor, asked, Wanted(drawn=tmp_path / "drawn", coco=tmp_path / "r.json")) == 0
+    assert sorted(p.relative_to(tmp_path / "drawn") for p in tmp_path.rglob("drawn/**/*.jpg")) == [
+        Path("a/x/7.jpg"), Path("b/7.jpg")
+    ]  # fmt: skip
+    assert {entry["image_id"] for entry in json.loads((tmp_path / "r.json").read_text())} == {"a/x/7.jpg", "b/7.jpg"}
+    assert image_ids(["a/7.jpg", "b/7.jpg", "8.jpg"]) == ["a/7.jpg", "b/7.jpg", 8]
+
+
+@pytest.mark.parametrize("wanted", [{"drawn": "."}, {"sheet": "a.jpg"}, {"coco": "link.jpg"}, {"table": "a.jpg"}])
+def test_what_is_looked_at_is_not_written_over(
+    wanted: dict[str, str], predictor: Predictor, tmp_path: Path, photograph: np.ndarray
+) -> None:
+    Image.fromarray(photograph).save(tmp_path / "a.jpg")
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "a.jpg")
+    before = (tmp_path / "a.jpg").read_bytes()
+    with pytest.raises(ValueError, match="would be written over"):
+        run(predictor, [str(tmp_path / "a.jpg")], Wanted(**{key: tmp_path / name for key, name in wanted.items()}))
+    assert (tmp_path / "a.jpg").read_bytes() == before
 
 
 def test_a_picture_too_thin_for_the_detector(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,6 +106,18 @@ def test_damaged_bytes(whole: Path, data: st.DataObject) -> None:
     read(path)
 
 
+def test_a_changed_byte_among_the_values(whole: Path) -> None:
+    """Some of these point beyond a dictionary's end, which no check of the format notices."""
+    content, refused = whole.read_bytes(), 0
+    meta = pq.ParquetFile(whole).metadata.row_group(0)
+    source = next(meta.column(i) for i in range(meta.num_columns) if meta.column(i).path_in_schema == "source")
+    path = whole.with_name("damaged.parquet")
+    for place in range(source.data_page_offset, source.dictionary_page_offset + source.total_compressed_size):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        refused += bool(read(path))
+    assert refused
+
+
 def test_pickles_in_metadata_are_not_run(whole: Path) -> None:
     """Of the table, of its columns, and as the extension type that pyarrow unpickled before version 14.0.1."""
     bad, table = pickle.dumps(Payload()), pq.read_table(whole)
