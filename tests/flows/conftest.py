@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from flows import lifetime, server, ui
+from flows import server, ui
 from pipeline.settings.profile import PROFILES
 
 LAUNCHER = Path(__file__).parent / "with_fakes.py"
@@ -93,16 +93,6 @@ stages:
         """The slow stage's process and its child, once it works."""
         wait_for(lambda: (self.folder / "pids").is_file() and len((self.folder / "pids").read_text().split()) == 2)
         return [int(number) for number in (self.folder / "pids").read_text().split()]
-
-
-@pytest.fixture(autouse=True)
-def nobody_watches_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stage that a test calls in this process must not leave its watcher here.
-
-    It would end the process of all tests, without a word, 5 seconds after another test's SIGINT.
-    """
-    monkeypatch.setattr(lifetime, "watch", lambda: None)
-    monkeypatch.setattr(lifetime, "exit_on_sigterm", lambda: None)
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 300) -> Any:
