@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help repository install repro test faults gpu audit lint format types ui clean lock
+.PHONY: help repository install repro test slow faults gpu audit lint format types ui clean lock
 
 help:
 	@echo "make repro    environment, built-in data, the whole pipeline; prints where the report is"
-	@echo "make test     environment, lint, types, tests"
+	@echo "make test     environment, lint, types, tests; the recipe in miniature to its report is one of them"
+	@echo "make slow     the tests that take minutes: own data, subsets of the recipe, the UI, killed trainings"
 	@echo "make faults   proofs that kills, full disks and second runs change no artefact (half an hour)"
 	@echo "make gpu      what wants a GPU: its tests and figures into gpu.json (nine minutes at most)"
 	@echo "make audit    what is locked: licences, age, known vulnerabilities where pip-audit is installed"
@@ -39,7 +40,10 @@ repro: repository install
 	@ccm ui
 
 test: install lint types
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+slow: install
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 # Long proofs that print their figures; the one with disks needs root, to mount small ones.
 faults: install

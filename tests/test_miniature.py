@@ -100,9 +100,6 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return made
 
 
-pytestmark = pytest.mark.slow
-
-
 def test_the_recipe_runs_to_the_report(workspace: Workspace) -> None:
     page = (workspace.folder / "reports/report.html").read_text()
     assert "<html" in page
@@ -117,6 +114,7 @@ def test_a_second_run_does_nothing(workspace: Workspace) -> None:
     assert "up to date" in said
 
 
+@pytest.mark.slow
 def test_an_edit_reruns_what_depends_on_it_and_nothing_else(workspace: Workspace) -> None:
     workspace.edit("score_threshold: 0.5", "score_threshold: 0.99")
     assert "mine_hard_negatives@train" in workspace.run("dvc", "status")
@@ -187,6 +185,7 @@ def test_a_new_keypoint_set_makes_nothing_stale(workspace: Workspace) -> None:
         path.unlink()
 
 
+@pytest.mark.slow
 def test_leftovers_make_nothing_stale(workspace: Workspace) -> None:
     """A source and a strategy come and go: what they made is named, removed by a command, and never counted."""
     before = (workspace.folder / "params.yaml").read_text()
@@ -212,6 +211,7 @@ def test_leftovers_make_nothing_stale(workspace: Workspace) -> None:
     assert "up to date" in workspace.run("dvc", "status")
 
 
+@pytest.mark.slow
 def test_artefacts_travel_through_a_remote(workspace: Workspace, tmp_path: Path) -> None:
     workspace.run("dvc", "remote", "add", "-f", "-d", "store", str(tmp_path / "store"))
     workspace.run("dvc", "push")
@@ -222,6 +222,7 @@ def test_artefacts_travel_through_a_remote(workspace: Workspace, tmp_path: Path)
     assert "Running stage" not in workspace.run("dvc", "repro")
 
 
+@pytest.mark.slow
 def test_an_experiment_runs_beside_the_workspace(workspace: Workspace) -> None:
     said = workspace.run("dvc", "exp", "run", "-S", "report.pictures=1")
     assert "report" in said

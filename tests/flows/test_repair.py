@@ -48,6 +48,7 @@ def test_a_dvc_lock_that_was_cut_off_is_made_again(workspace: Workspace, share: 
     assert workspace.outputs() == outputs
 
 
+@pytest.mark.slow
 def test_nothing_is_touched_while_dvc_is_at_work(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace.track()
     (workspace.folder / "slow.seconds").write_text("60")

@@ -50,12 +50,14 @@ def test_heatmaps_of_any_batch_are_torchs(network: PoseNetwork, tmp_path: Path) 
     assert notes["spec"]["auxiliary"] is False
 
 
+@pytest.mark.slow
 def test_a_plain_transformer_exports(tmp_path: Path) -> None:
     spec = {"backbone": "vit_tiny_patch16_224", "input_size": (64, 48), "mixers": (8, 8), "auxiliary": True}
     path = export(build(spec, 3), tmp_path / "net.onnx")  # which has compared the results
     assert run(path, np.zeros((2, 3, 64, 48), np.uint8))[0].shape == (2, 3, 16, 12)
 
 
+@pytest.mark.slow
 def test_a_file_that_computes_something_else_is_not_handed_over(network: PoseNetwork, tmp_path: Path) -> None:
     class Unsteady:
         """Another result once the graph has been recorded."""

@@ -23,6 +23,7 @@ def test_parts_run_and_the_json_holds_their_figures(tmp_path: Path) -> None:
     assert parts["detector"]["images_per_second, 8 at once"] > 0
 
 
+@pytest.mark.slow
 def test_a_part_that_fails_leaves_its_traceback_and_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(gpu.PARTS, "detector", (gpu.detector, 0))  # seconds
     out = tmp_path / "gpu.json"
@@ -40,6 +41,7 @@ def test_all_parts_together_take_nine_minutes_at_most() -> None:
     assert sum(seconds for _, seconds in gpu.PARTS.values()) <= 9 * 60
 
 
+@pytest.mark.slow
 def test_it_needs_neither_prefect_nor_dvc() -> None:
     script = "import sys; sys.modules['prefect'] = sys.modules['dvc'] = None; import pipeline.benchmarks.gpu"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[3])

@@ -37,6 +37,7 @@ def test_prints_a_row_of_each_network_and_the_conditions(capsys: pytest.CaptureF
     assert 50 < row["peak_memory_mb"] < 50_000
 
 
+@pytest.mark.slow
 def test_the_table_has_the_same_figures(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.main(["--models", "tiny", "--device", "cpu", "--batch-size", "2", "--steps", "1"]) == 0
     out = capsys.readouterr().out

@@ -49,6 +49,7 @@ def test_a_folder_becomes_a_file_that_gives_crop_pixels(network: PoseNetwork, ca
     assert (notes["keypoint_names"], notes["padding"]) == (list("abcde"), 1.25)
 
 
+@pytest.mark.slow
 def test_heatmaps_alone_on_request(network: PoseNetwork, capsys: pytest.CaptureFixture) -> None:
     assert main(["export", "models/C-C/model.safetensors", "--heatmaps", "--output", "a/b.onnx"]) == 0
     session = onnxruntime.InferenceSession("a/b.onnx", providers=["CPUExecutionProvider"])
