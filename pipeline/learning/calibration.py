@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ RIGHT = 0.5  # OKS of a single keypoint from which it counts as right
 _SHARED = 25.0  # people that the curve of all keypoints together stands for in the curve of each
 _FOLDS = 5
 _BINS = 10
+_PLACES = 1000  # to which the scores that a curve is fitted to are thinned
+_SURE = 20  # parts of equal size that the correction is fitted to: its highest holds a twentieth of all keypoints
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,23 @@ class Curve:
         return np.interp(scores, self.scores, self.values)
 
 
-def isotonic(scores: np.ndarray, values: np.ndarray, weights: np.ndarray) -> Curve:
+def isotonic(scores: np.ndarray, values: np.ndarray, weights: np.ndarray, places: int = _PLACES) -> Curve:
     """The curve that fits values [N] at scores [N] best by weighted least squares, by pooling adjacent violators.
 
-    Equal scores have one value (Barlow et al. 1972). Without any points it is 0 everywhere.
+    Equal scores have one value (Barlow et al. 1972). Where there are more scores than `places`, neighbours are taken
+    together first, as many groups of one weight. Without any points it is 0 everywhere.
     """
     if not len(scores):
         return Curve(np.zeros(1), np.zeros(1))
-    places, group = np.unique(scores, return_inverse=True)
+    place, group = np.unique(scores, return_inverse=True)
     weight = np.bincount(group, weights)
     mean = np.bincount(group, weights * values) / weight
+    if len(place) > places:
+        part = np.minimum(((np.cumsum(weight) - weight / 2) * places / weight.sum()).astype(int), places - 1)
+        part = np.unique(part, return_inverse=True)[1]
+        together = np.bincount(part, weight)
+        place, mean = np.bincount(part, weight * place) / together, np.bincount(part, weight * mean) / together
+        weight = together
     blocks: list[tuple[float, float, int]] = []  # mean, weight and number of places of each level part
     for level, heavy in zip(mean.tolist(), weight.tolist(), strict=True):
         count = 1
@@ -46,45 +55,68 @@ def isotonic(scores: np.ndarray, values: np.ndarray, weights: np.ndarray) -> Cur
             level = (before * weight_before + level * heavy) / (weight_before + heavy)
             heavy, count = weight_before + heavy, places_before + count
         blocks.append((level, heavy, count))
-    return Curve(places, np.repeat([block[0] for block in blocks], [block[2] for block in blocks]))
+    return Curve(place, np.repeat([block[0] for block in blocks], [block[2] for block in blocks]))
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A curve for each keypoint."""
+    """A curve for each keypoint, and one that corrects what they say.
+
+    The highest parts of a fitted curve are high by luck too, and whoever keeps the surest keypoints keeps that luck:
+    what a curve says of people that it was not fitted on is too high there, by how much `correction` knows.
+    """
 
     curves: tuple[Curve, ...]
+    correction: Curve
 
     def __call__(self, scores: np.ndarray) -> np.ndarray:
         """The probabilities [N, K] of being right that scores [N, K] mean."""
-        return np.stack([curve(column) for curve, column in zip(self.curves, scores.T, strict=True)], 1)
+        return self.correction(_said(self.curves, scores))
 
 
 def fitted(scores: np.ndarray, right: np.ndarray) -> Calibration:
-    """Curves from scores [N, K] to how often they are right, [N, K] 0 or 1, NaN where nobody knows.
+    """From scores [N, K] to how often they are right; `right` [N, K] is 0 or 1, NaN where nobody knows."""
+    known = np.isfinite(right)
+    unseen = _of_others(scores, right, lambda s, r: lambda others: _said(_curves(s, r), others))
+    correction = isotonic(unseen[known], right[known], np.ones(int(known.sum())), _SURE)
+    return Calibration(_curves(scores, right), correction)
 
-    A curve of its own for each keypoint takes hundreds of people. With few, each leans on that of all keypoints
-    together, which counts as much as 25 people.
+
+def cross_fitted(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Probabilities [N, K] of people whom nothing was fitted on: five times four fifths for the last."""
+    return _of_others(scores, right, fitted)
+
+
+def _said(curves: Sequence[Curve], scores: np.ndarray) -> np.ndarray:
+    return np.stack([curve(column) for curve, column in zip(curves, scores.T, strict=True)], 1)
+
+
+def _of_others(
+    scores: np.ndarray, right: np.ndarray, fit: Callable[[np.ndarray, np.ndarray], Callable[[np.ndarray], np.ndarray]]
+) -> np.ndarray:
+    """What a fit to four fifths of the people says of the last, for all [N, K]."""
+    fold = np.random.default_rng(0).permutation(len(scores)) % _FOLDS
+    said = np.zeros(scores.shape)
+    for number in range(_FOLDS):
+        said[fold == number] = fit(scores[fold != number], right[fold != number])(scores[fold == number])
+    return said
+
+
+def _curves(scores: np.ndarray, right: np.ndarray) -> tuple[Curve, ...]:
+    """A curve of its own for each keypoint takes hundreds of people: each leans on that of all together.
+
+    Which counts as much as 25 people.
     """
     known = np.isfinite(right)
     together = isotonic(scores[known], right[known], np.ones(int(known.sum())))
     curves = []
     for k in range(scores.shape[1]):
         own = scores[known[:, k], k]
-        shared = scores[known]
+        shared = together.scores
         weight = np.full(len(shared), _SHARED / max(len(shared), 1))
-        values = np.concatenate([right[known[:, k], k], together(shared)])
+        values = np.concatenate([right[known[:, k], k], together.values])
         curves.append(isotonic(np.concatenate([own, shared]), values, np.concatenate([np.ones(len(own)), weight])))
-    return Calibration(tuple(curves))
-
-
-def cross_fitted(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Probabilities [N, K] of people whom their curves were not fitted on: five times four fifths for the last."""
-    fold = np.random.default_rng(0).permutation(len(scores)) % _FOLDS
-    probability = np.zeros(scores.shape)
-    for number in range(_FOLDS):
-        probability[fold == number] = fitted(scores[fold != number], right[fold != number])(scores[fold == number])
-    return probability
+    return tuple(curves)
 
 
 def surest(probability: np.ndarray, scores: np.ndarray, precision: float) -> np.ndarray:

@@ -64,6 +64,27 @@ def test_a_target_precision_is_met_on_others(target: float):
     assert right[kept].mean() == pytest.approx(target, abs=0.03)
 
 
+@pytest.mark.parametrize("target", [0.8, 0.9])
+def test_few_people_promise_no_more_than_they_keep(target: float):
+    """The surest keypoints of 100 people are the lucky ones too; on others the promise holds in the mean of 12 fits."""
+    reached = []
+    for seed in range(12):
+        calibration = fitted(*population(100, seed))
+        scores, right = population(4000, 100 + seed)
+        kept = surest(calibration(scores), scores, target) & np.isfinite(right)
+        if kept.any():
+            reached.append(right[kept].mean())
+    assert len(reached) >= 6
+    assert np.mean(reached) > target - 0.02
+
+
+def test_many_scores_are_thinned_to_groups_of_one_weight():
+    scores = np.random.default_rng(0).random(5000)
+    curve = isotonic(scores, scores**2, np.ones(5000), 50)
+    assert len(curve.scores) == 50
+    np.testing.assert_allclose(curve(scores), scores**2, atol=0.03)
+
+
 def test_the_surest_keypoints_by_hand():
     probability = np.array([[0.9, 0.5, 0.7], [0.7, 0.2, 1.0]])
     scores = np.array([[0.9, 0.5, 0.6], [0.8, 0.1, 1.0]])
