@@ -133,6 +133,8 @@ def _files(params: Params) -> Iterator[Fact]:
     named = {"train_joint.model": params.train_joint.model.weights}
     for name, teacher in params.train_teachers.models.items():
         named[f"train_teachers.models.{name}"] = teacher.model.weights
+    for path, student in params.students.items():
+        named[f"{path}.model"] = student.model.weights
     for name, training in params.train_detector.models.items():
         named[f"train_detector.models.{name}"] = training.model.weights
     files = {where: weights for where, weights in named.items() if "/" in weights or Path(weights).suffix}

@@ -53,6 +53,11 @@ def letter(name: str, source: str) -> Path:
     return Path("data/sets") / name / f"{source}.parquet"
 
 
+def labels(after: str, source: str) -> Path:
+    """U of a source as `pseudo_label` leaves it, or a round, named `rounds/NAME`."""
+    return letter("U", source) if after == "pseudo_label" else Path("data") / after / f"{source}.parquet"
+
+
 def training_set(strategy: str, phase: str) -> Path:
     """What a strategy trains on; `phase` is `train` (its Phi) or `fine_tune` (its Theta)."""
     return Path("data/training") / strategy / f"{phase}.parquet"
@@ -92,6 +97,11 @@ def detector(name: str) -> Path:
 def teacher(name: str) -> Path:
     """Folder of a teacher: weights and card."""
     return TEACHERS / name
+
+
+def students(name: str) -> Path:
+    """Folder of a round's students, each in a folder with weights and card."""
+    return MODELS / "rounds" / name
 
 
 def outside(name: str, source: str) -> Path:

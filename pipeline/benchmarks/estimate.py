@@ -115,6 +115,11 @@ def plan(params: Params, counts: Counts, rates: Rates, devices: int = 1) -> list
                           rates.networks[f"teachers/{name}"], rates, params, devices)
             )  # fmt: skip
     stages += _labelling(params, counts, rates, devices)
+    stages += [
+        _training(path, student.training, counts.letters["C"] + counts.letters["U"], validation, rates.networks[path],
+                  rates, params, devices)
+        for path, student in params.students.items()
+    ]  # fmt: skip
     network = rates.networks["train_joint"]
     for strategy in params.strategies:
         for stage, training, letters in zip(

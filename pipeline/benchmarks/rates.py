@@ -77,6 +77,7 @@ def networks_of(params: Params) -> dict[str, tuple[KeypointModel, Training] | De
     }
     for name, teacher in params.train_teachers.models.items():
         found[f"teachers/{name}"] = (teacher.model, teacher.training or params.train_joint.training)
+    found |= {path: (student.model, student.training) for path, student in params.students.items()}
     return found | {"train_joint": (params.train_joint.model, params.train_joint.training)}
 
 

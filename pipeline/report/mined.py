@@ -27,7 +27,7 @@ from pipeline.report.blocks import (
 from pipeline.report.charts import bar_chart, histogram
 from pipeline.report.context import Context, count_text, image_path, percent, short
 from pipeline.report.drawing import GREEN, RED, YELLOW, Scene, Skeleton, around, picture
-from pipeline.report.teachers import calibration, quantiles, teachers
+from pipeline.report.teachers import calibration, quantiles, rounds, teachers
 
 
 def hard_negatives(context: Context) -> Section:
@@ -86,7 +86,7 @@ def _counts(source: str, figures: dict[str, Any]) -> list[Block]:
 
 def pseudo_labels(context: Context) -> Section:
     """Both thresholds, the score histogram and samples of U (section 4.2)."""
-    blocks: list[Block] = teachers(context) if context.params.pseudo_label.sources else []
+    blocks: list[Block] = [*teachers(context), *rounds(context)] if context.params.pseudo_label.sources else []
     for source in context.params.pseudo_label.sources:
         table = context.table(layout.letter("U", source), "instances", f"pseudo_label@{source}")
         figures = context.metrics("pseudo_label", source)

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline import layout
 from pipeline.report.blocks import Block, Figure, Note, Table
 from pipeline.report.charts import line_chart
-from pipeline.report.context import Context
+from pipeline.report.context import Context, count_text, percent
 from pipeline.settings import arrow
 
 MARGIN = 0.05  # of AP: a teacher that is no better than this teaches little
@@ -20,6 +20,12 @@ def teachers(context: Context) -> list[Block]:
     ours = [(f"teacher {name}", "train_teachers", name) for name in params.train_teachers.models]
     students = [(arrow(strategy), "fine_tune", strategy) for strategy in context.strategies]
     found = {title: accuracy(context, stage, item) for title, stage, item in [*ours, *students]}
+    found |= {
+        f"round {name}, {student}": accuracy(context, "rounds", f"{name}/{student}")
+        for name, figures in outcomes(context).items()
+        if figures["kept"]
+        for student in figures["students"]
+    }
     found |= {f"{name}, from outside": from_outside(context, name) for name in params.ask_teachers}
     known = {title: each for title, each in found.items() if each is not None}
     if not known:
@@ -37,6 +43,46 @@ def teachers(context: Context) -> list[Block]:
             )
         )
     return blocks
+
+
+def outcomes(context: Context) -> dict[str, dict[str, Any]]:
+    """The figures of the rounds that have run, by name."""
+    there = [name for name in context.params.rounds if layout.figures("rounds", name).exists()]
+    return {name: context.metrics("rounds", name) for name in there}
+
+
+def rounds(context: Context) -> list[Block]:
+    """Each round's networks on the validation, what U holds after it, and whether it was kept; nothing without one."""
+    found = outcomes(context)
+    if not found:
+        return []
+    params = context.params
+    first = [context.metrics("pseudo_label", source) for source in params.pseudo_label.sources]
+    keypoints = sum(figures["keypoints"] for figures in first)
+    held = {
+        "rows": sum(figures["rows"] for figures in first),
+        "keypoints": keypoints,
+        "mean_weight": sum(figures["keypoints"] * figures["mean_weight"] for figures in first) / max(keypoints, 1),
+    }
+    own = {name: context.metrics("train_teachers", name) for name in params.train_teachers.models}
+    rows = [["first labels", _scores(own), *_held(held), "-"]]
+    for name, figures in found.items():
+        kept = "kept" if figures["kept"] else "no better" if figures["students"] else "not trained: rounds had ended"
+        rows.append([f"round {name}", _scores(figures["students"]), *_held(figures), kept])
+    caption = (
+        "Rounds: each network's OKS on the validation (PCK without sigmas), and U after the round. A round whose best "
+        "student is no better than the best before hands U on as it was, and those after it train nobody"
+    )
+    return [Table(["round", "networks", "rows in U", "keypoints", "mean weight", "outcome"], rows, caption, labels=2)]
+
+
+def _scores(models: Mapping[str, Mapping[str, Any]]) -> str:
+    ranked = {name: figures.get("val_oks", figures.get("val_pck")) for name, figures in models.items()}
+    return ", ".join(f"{name} {percent(score)}" for name, score in ranked.items()) or "-"
+
+
+def _held(figures: Mapping[str, Any]) -> list[str]:
+    return [count_text(figures["rows"]), count_text(figures["keypoints"]), f"{figures['mean_weight']:.2f}"]
 
 
 def accuracy(context: Context, stage: str, item: str) -> tuple[float, float, str] | None:

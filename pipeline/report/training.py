@@ -14,6 +14,7 @@ from pipeline.report.blocks import Block, Figure, Fold, Gallery, MissingArtefact
 from pipeline.report.charts import bar_chart, line_chart
 from pipeline.report.context import Context, count_text, image_path, short
 from pipeline.report.drawing import LEFT, RIGHT, Scene, around, picture
+from pipeline.report.teachers import outcomes
 from pipeline.settings import arrow
 
 VALIDATION = {
@@ -27,6 +28,11 @@ def training(context: Context) -> Section:
     detectors, teachers = context.params.train_detector.models, context.params.train_teachers.models
     runs = [("train_detector", name, f"Person detector {name}") for name in detectors]
     runs += [("train_teachers", name, f"Teacher {name}") for name in teachers]
+    runs += [
+        ("rounds", f"{name}/{student}", f"Round {name}, student {student}")
+        for name, figures in outcomes(context).items()
+        for student in figures["students"]
+    ]
     for strategy in context.strategies:
         runs += [("train_joint", strategy, f"Training on Phi, {arrow(strategy)}")]
         runs += [("fine_tune", strategy, f"Fine-tuning on Theta, {arrow(strategy)}")]

@@ -9,7 +9,7 @@ from pipeline.settings.networks import (
     Optimizer,
     Training,
 )
-from pipeline.settings.params import Params, Teacher, arrow, parse_strategy
+from pipeline.settings.params import FIRST_LABELS, Params, Teacher, arrow, parse_strategy
 from pipeline.settings.reading import PARAMS_FILE, load_params, parse_params
 from pipeline.settings.stages import (
     AlignLabels,
@@ -28,6 +28,7 @@ from pipeline.settings.stages import (
 )
 
 __all__ = [
+    "FIRST_LABELS",
     "PARAMS_FILE",
     "AlignLabels",
     "Augmentation",

@@ -7,7 +7,7 @@ from typing import get_args
 
 from pipeline.records.keypoints import load_keypoint_set
 from pipeline.records.sides import mirror_pairs
-from pipeline.settings.params import Letter, Params, parse_strategy
+from pipeline.settings.params import FIRST_LABELS, Letter, Params, parse_strategy
 from pipeline.settings.recipe import LETTER_SOURCES, detector_of, letters_of, unneeded
 
 
@@ -16,6 +16,7 @@ def problems(params: Params) -> list[str]:
     return [
         *_strategies(params),
         *_teachers(params),
+        *_rounds(params),
         *_unknown_sources(params),
         *_twice(params),
         *_sampling(params),
@@ -59,7 +60,8 @@ def _teachers(params: Params) -> list[str]:
         )
     if params.pseudo_label.calibrated:
         key = "pseudo_label.weigh" if params.pseudo_label.weigh else "pseudo_label.keypoint_threshold"
-        if not own.held_out and any(teacher.training is not None for teacher in own.models.values()):
+        trained = any(teacher.training is not None for teacher in own.models.values()) or bool(params.rounds)
+        if not own.held_out and trained:
             found.append(
                 f"{key}: probabilities are measured on people of C that no teacher was trained on; set "
                 "train_teachers.held_out, such as 0.2"
@@ -73,6 +75,47 @@ def _teachers(params: Params) -> list[str]:
         if missing := [source for source in params.data.labelled if source not in teacher.files]:
             found.append(f"ask_teachers.{name}.files: names no file for {missing[0]!r}, which is C")
     return found
+
+
+def _rounds(params: Params) -> list[str]:
+    """Rounds that do not follow each other, or whose networks cannot label together."""
+    if not params.rounds:
+        return []
+    found, before = [], FIRST_LABELS
+    if not params.pseudo_label.sources:
+        found.append("rounds: label U anew, but pseudo_label.sources is empty; name at least one source there")
+    together = {
+        f"train_teachers.models.{name}": (teacher.model.input_size, teacher.training.padding)
+        for name, teacher in params.train_teachers.models.items()
+        if teacher.training is not None
+    }
+    for name, each in params.rounds.items():
+        if each.after != before:
+            found.append(f"rounds.{name}.after = {each.after!r}: rounds follow each other; allowed: {before}")
+        before = f"rounds/{name}"
+        together = together if each.keep_teachers else {}
+        for student, own in each.students.items():
+            path, crops = f"rounds.{name}.students.{student}", (own.model.input_size, own.training.padding)
+            together[path] = crops
+            first = next(iter(together))
+            if not _alike(crops, together[first]):
+                found.append(
+                    f"{path}: crops of {_in_words(crops)} do not show the same part of the picture as {first}'s of "
+                    f"{_in_words(together[first])}, and both label U; allowed: one aspect ratio and one padding"
+                )
+    return found
+
+
+_Crops = tuple[list[int], float]  # height and width, padding of the box
+
+
+def _alike(one: _Crops, other: _Crops) -> bool:
+    (height, width), (other_height, other_width) = one[0], other[0]
+    return height * other_width == width * other_height and one[1] == other[1]
+
+
+def _in_words(crops: _Crops) -> str:
+    return f"{crops[0][0]}x{crops[0][1]}, padding {crops[1]:g},"
 
 
 def _unknown_sources(params: Params) -> list[str]:
@@ -189,9 +232,10 @@ def _without_effect(params: Params) -> list[str]:
     processing = params.evaluate.postprocessing
     if not processing.flip and processing.shift != "auto":
         found.append(f"evaluate.postprocessing.shift = {processing.shift} has no effect without flip")
-    for path, model in [("train_joint", params.train_joint.model)] + [
-        (f"train_teachers.models.{name}", teacher.model) for name, teacher in params.train_teachers.models.items()
-    ]:
+    networks = {"train_joint": params.train_joint.model}
+    networks |= {f"train_teachers.models.{name}": each.model for name, each in params.train_teachers.models.items()}
+    networks |= {path: student.model for path, student in params.students.items()}
+    for path, model in networks.items():
         if model.architecture == "hrnet" and (model.mixers or model.auxiliary):
             found.append(f"{path}: mixers and auxiliary have no effect for architecture 'hrnet'")
     if params.train_joint.training.unlabelled_batch_size and "U" not in letters_of(params):
@@ -209,6 +253,7 @@ def _schedules(params: Params) -> list[str]:
         for name, teacher in params.train_teachers.models.items()
         if teacher.training is not None
     }
+    trainings |= {path: student.training for path, student in params.students.items()}
     found = []
     for path, training in trainings.items():
         if training.samples_per_epoch is not None:

@@ -27,7 +27,8 @@ show [SECTION]` prints what it comes to. An editor that reads `params.schema.jso
 Networks stand once, by name, under `models`. What all trainings of keypoint models share stands once, under `training`;
 the sections `train_joint`, `fine_tune`, `train_teachers.training` (all teachers) and `train_teachers.models.NAME` (one
 of them) may hold any key of `training` again, down to `optimizer.learning_rate`, and theirs wins. Every key of a
-training must stand in one of the two places, every other key in the file.
+training must stand in one of the two places, every other key in the file. A round's `training` and its
+`students.NAME` are the same again.
 """
 
 

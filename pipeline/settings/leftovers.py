@@ -45,6 +45,6 @@ def remove(paths: Sequence[Path]) -> None:
 def drop_notes(graph: Mapping[str, Definition]) -> None:
     """Drop the notes of items that are no more, so that what joins a stage's items does not depend on them."""
     for name, stage in graph.items():
-        for path in (layout.INDEX / name).glob("*.json"):
+        for path in (layout.INDEX / name).glob("[!.]*"):
             if path.stem not in stage.items:
                 path.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from pydantic import Field, create_model
 
 from pipeline.settings.networks import DetectorModel, DetectorTraining, KeypointModel, Training
-from pipeline.settings.params import Annotations, HeldOut, Params, TrainJoint, TrainTeachers
+from pipeline.settings.params import Annotations, HeldOut, Params, Round, TrainJoint, TrainTeachers
 from pipeline.settings.section import Name, Positive, Section
 
 Network = Annotated[KeypointModel | DetectorModel, Field(discriminator="architecture")]
@@ -69,6 +69,25 @@ _Teachers = create_model(
     held_out=(HeldOut, _field(TrainTeachers.model_fields["held_out"].description or "")),
     models=(dict[Name, _Teacher], _field("The teachers, by name; {}: no teachers of our own.")),  # type: ignore[valid-type]
 )
+_Student = _overrides(
+    Training, "StudentOverrides", "One student: its network, and what is different in its training.", model=_NETWORK
+)
+_Round = create_model(
+    "RoundInFile",
+    __base__=Section,
+    __cls_kwargs__=_SAID,
+    __doc__=Round.__doc__,
+    after=(str, _field(Round.model_fields["after"].description or "")),
+    keep_teachers=(bool, _field(Round.model_fields["keep_teachers"].description or "")),
+    training=(
+        _overrides(Training, "AllStudents", "What the trainings of a round's students share."),
+        _field("Shared."),
+    ),
+    students=(
+        Annotated[dict[Name, _Student], Field(min_length=1)],  # type: ignore[valid-type]
+        _field(Round.model_fields["students"].description or ""),
+    ),
+)
 _Joint = _overrides(
     Training,
     "Joint",
@@ -94,6 +113,8 @@ _ABOUT = {
     "strategies": "Phi-Theta: train on Phi, then fine-tune on Theta (Eq 10); Table 5 is [A-C, AC-C, ACH-CH, ACHU-CH].",
     "synthesize": "The built-in data, rendered; {} where the data are your own.",
     "ask_teachers": "Teachers from outside, by name: what other people's networks say; {}: none.",
+    "rounds": "U again, by name and in order: students of C and U label it anew, until the validation rises no more; "
+    "{}: once only.",
     "evaluate_ensemble": "Models fused by the mean of their heatmaps (Table 11): folders of models/, by name.",
 }
 
@@ -102,6 +123,7 @@ def _file_fields() -> dict[str, Any]:
     special: dict[str, Any] = {
         "train_detector": _Detectors,
         "train_teachers": _Teachers,
+        "rounds": dict[Name, _Round],  # type: ignore[valid-type]
         "train_joint": _Joint,
         "fine_tune": _overrides(Training, "FineTuning", "Fine-tuning on Theta: what is different from `training`."),
     }
@@ -195,9 +217,20 @@ def resolve(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         name: teacher(f"train_teachers.models.{name}", section)
         for name, section in raw["train_teachers"]["models"].items()
     }
+    rounds = {
+        name: {key: value for key, value in section.items() if key != "training"}
+        | {
+            "students": {
+                student: run(f"rounds.{name}.students.{student}", own, section["training"])
+                for student, own in section["students"].items()
+            }
+        }
+        for name, section in raw.get("rounds", {}).items()  # none in what an earlier version has recorded
+    }
     result = {key: value for key, value in raw.items() if key not in ("models", "training")} | {
         "train_detector": {"models": detectors},
         "train_teachers": {"held_out": raw["train_teachers"]["held_out"], "models": teachers},
+        "rounds": rounds,
         "train_joint": run("train_joint", raw["train_joint"]),
         "fine_tune": run("fine_tune", raw["fine_tune"]),
     }
@@ -234,4 +267,6 @@ def origins(path: Path) -> list[Path]:
         return [(path[0], *path[2:]), ("training", *path[2:])]
     if path[:2] == ("train_teachers", "models") and path[3:4] == ("training",):
         return [(*path[:3], *path[4:]), ("train_teachers", "training", *path[4:]), ("training", *path[4:])]
+    if path[:1] == ("rounds",) and path[2:3] == ("students",) and path[4:5] == ("training",):
+        return [(*path[:4], *path[5:]), (*path[:2], "training", *path[5:]), ("training", *path[5:])]
     return [path]

@@ -33,6 +33,7 @@ Letter = Literal["A", "C", "H", "U"]
 Annotations = Literal["all", "without_occluded", "without_as_many_visible"]
 HeldOut = Annotated[float, Field(ge=0, le=0.5)]
 Ensemble = Annotated[list[str], Field(min_length=1)]
+FIRST_LABELS = "pseudo_label"  # where rounds begin
 Strategies = Annotated[list[str], Field(min_length=1)]
 
 
@@ -59,6 +60,26 @@ class TrainTeachers(Section):
     """Share of C's images that no teacher sees, to calibrate their scores on."""
     models: dict[Name, Teacher]
     """By name; {}: no teachers of our own."""
+
+
+class Student(Section):
+    """One network of a round, trained on C and the U of before."""
+
+    model: KeypointModel
+    """Its network."""
+    training: Training
+    """Its training run."""
+
+
+class Round(Section):
+    """Students of C and U, which label U anew; where the best is no better than before on the validation, U stays."""
+
+    after: str
+    """Whose U they learn from: pseudo_label in the first round, rounds/NAME of the one above in the others."""
+    keep_teachers: bool
+    """true: U is labelled by the students and all who labelled it before, from outside too; false: by them alone."""
+    students: Annotated[dict[Name, Student], Field(min_length=1)]
+    """The networks, by name."""
 
 
 class TrainJoint(Section):
@@ -97,6 +118,7 @@ class Params(Section):
     train_teachers: TrainTeachers
     ask_teachers: dict[Name, OutsideTeacher]
     pseudo_label: PseudoLabel
+    rounds: dict[Name, Round]
     strategies: Strategies
     train_joint: TrainJoint
     fine_tune: FineTune
@@ -105,6 +127,20 @@ class Params(Section):
     ablate_postprocessing: AblatePostprocessing
     benchmark: Benchmark
     report: Report
+
+    @property
+    def last_labels(self) -> str:
+        """Whose U the strategies train on: `pseudo_label`, or the last of the rounds, `rounds/NAME`."""
+        return f"rounds/{list(self.rounds)[-1]}" if self.rounds else FIRST_LABELS
+
+    @property
+    def students(self) -> dict[str, Student]:
+        """The networks of all rounds, by their place in the params."""
+        return {
+            f"rounds.{name}.students.{student}": own
+            for name, each in self.rounds.items()
+            for student, own in each.students.items()
+        }
 
 
 _STRATEGY = re.compile(r"^(?P<phi>[ACHU]+)-(?P<theta>[ACHU]+)$")

@@ -21,6 +21,7 @@ def hours(params: Params, machine: Machine) -> str:
     runs *= len(params.strategies)
     teachers = params.train_teachers.models.values()
     runs += [(teacher.model, teacher.training) for teacher in teachers if teacher.training is not None]
+    runs += [(student.model, student.training) for student in params.students.values()]
     rates: dict[str, float] = {}
     samples, seconds = 0, 0.0
     for model, training in runs:

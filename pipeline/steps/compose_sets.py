@@ -57,6 +57,8 @@ def letter_files(params: Params, letter: str, alone: bool = False) -> list[Path]
         "H": params.mine_hard_negatives.sources,
         "U": params.pseudo_label.sources,
     }
+    if letter == "U":
+        return [layout.labels(params.last_labels, source) for source in sources[letter]]
     return [layout.letter(letter, source) for source in sources[letter]]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from pipeline.records.alignment import joined
 from pipeline.records.artefacts import file_hash, provenance, write_json
 from pipeline.records.keypoints import load_keypoint_set
 from pipeline.records.tables import TableInfo, read_table, table_from, table_info, to_numpy, write_table
-from pipeline.settings import KeypointThreshold, Params
+from pipeline.settings import FIRST_LABELS, KeypointThreshold, Params
 from pipeline.steps.compose_sets import held_out, labelled_rows
 
 PAPER_THRESHOLD = 0.9924
@@ -43,11 +45,41 @@ FEWEST = 20  # people to calibrate scores on
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
+@dataclass(frozen=True)
+class Teachers:
+    """Who labels U together: the folders of networks of ours, and the names of teachers from outside."""
+
+    folders: tuple[Path, ...]
+    outside: tuple[str, ...]
+    trained: bool  # one of ours was trained here, on all of C but `train_teachers.held_out`
+
+    @property
+    def inputs(self) -> list[Path]:
+        """What they are made of."""
+        return [*self.folders, *(layout.OUTSIDE / name for name in self.outside)]
+
+
+def first_teachers(params: Params) -> Teachers:
+    """The ensemble of section 4.2, and all teachers from outside."""
+    own = params.train_teachers.models
+    trained = any(teacher.training is not None for teacher in own.values())
+    return Teachers(tuple(layout.teacher(name) for name in own), tuple(params.ask_teachers), trained)
+
+
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
     """Pseudo-label source `item`: people above the person threshold, keypoints above the keypoint threshold."""
     assert item is not None
+    figures = label_source(params, progress, item, first_teachers(params))
+    write_json(layout.figures("pseudo_label", item), figures)
+    return {key: value for key, value in figures.items() if not isinstance(value, list | dict)}
+
+
+def label_source(
+    params: Params, progress: Progress, item: str, teachers: Teachers, stage: str = FIRST_LABELS
+) -> dict[str, Any]:
+    """Write U of source `item` as these teachers see it, for `pseudo_label` or a round (`rounds/NAME`); its figures."""
     with progress.task("choose people"):
-        label, figures = labelling(params, item)
+        label, figures = labelling(params, item, teachers, stage)
         people = label.people
         check_members(label.members, label.folders, people, params.compute)
     with progress.task("label"):
@@ -56,19 +88,18 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     calibration = None
     if params.pseudo_label.calibrated:
         with progress.task("calibrate"):
-            calibration, measured = calibrated(params, progress, item)
+            calibration, measured = calibrated(params, progress, f"{label.work}-calibration", teachers)
             figures |= measured
     with progress.task("merge"):
         poses = label.read(files)
         probability = None if calibration is None else calibration(poses.scores)
-        table = pseudo_labels(params, people, poses, label.teachers, probability)
-        write_table(layout.letter("U", item), table)
+        table = pseudo_labels(params, people, poses, label.teachers, probability, teachers.inputs)
+        write_table(layout.labels(stage, item), table)
         forget(label.work)
     figures |= label_figures(params, table, poses, people, probability)
     if not table.num_rows:
         progress.say(nothing_labelled(params, people, poses, item))
-    write_json(layout.figures("pseudo_label", item), figures)
-    return {key: value for key, value in figures.items() if not isinstance(value, list | dict)}
+    return figures
 
 
 def nothing_labelled(params: Params, people: pa.Table, poses: FusedPoses, item: str) -> str:
@@ -89,7 +120,9 @@ def in_words(cut: KeypointThreshold) -> str:
     return f"{cut.value:g}" if cut.mode == "fixed" else f"{cut.mode} {cut.value:g}"
 
 
-def labelling(params: Params, item: str) -> tuple[FuseShard, dict[str, Any]]:
+def labelling(
+    params: Params, item: str, teachers: Teachers | None = None, stage: str = FIRST_LABELS
+) -> tuple[FuseShard, dict[str, Any]]:
     """What labels a shard of the people of source `item`, and the thresholds that say who they are."""
     detections = read_table(layout.detections(item), "detections")
     figures = person_thresholds(params, detections, item)
@@ -99,24 +132,24 @@ def labelling(params: Params, item: str) -> tuple[FuseShard, dict[str, Any]]:
         figures["people_labelled_by_hand"] = int((chosen & by_hand).sum())
         chosen &= ~by_hand
     people = detections.filter(pa.array(chosen)).combine_chunks()
-    return ensemble(params, f"pseudo_label/{item}", people, "detection_id"), figures
+    return ensemble(params, f"{stage}/{item}", people, "detection_id", teachers or first_teachers(params)), figures
 
 
-def ensemble(params: Params, work: str, people: pa.Table, identity: str) -> FuseShard:
-    """All teachers together, our own and those from outside, on some people that the column `identity` names."""
+def ensemble(params: Params, work: str, people: pa.Table, identity: str, teachers: Teachers) -> FuseShard:
+    """The teachers together, our own and those from outside, on some people that the column `identity` names."""
     keypoints, settings = load_keypoint_set(params.data.keypoints), params.pseudo_label
     return FuseShard(
         work,
         people,
-        tuple(layout.teacher(name) for name in params.train_teachers.models),
+        teachers.folders,
         keypoints,
         settings.decoding,
         settings.batch_size,
         params.compute,
         settings.fusion,
         tuple(
-            opinion(name, teacher.weight, people, people[identity].to_pylist(), len(keypoints))
-            for name, teacher in params.ask_teachers.items()
+            opinion(name, params.ask_teachers[name].weight, people, people[identity].to_pylist(), len(keypoints))
+            for name in teachers.outside
         ),
     )
 
@@ -139,20 +172,20 @@ def opinion(name: str, weight: float, people: pa.Table, identities: list[str], c
     return Opinion(f"{name}:{'+'.join(content)}", weight, points, scores)
 
 
-def calibrated(params: Params, progress: Progress, item: str) -> tuple[Calibration, dict[str, Any]]:
+def calibrated(params: Params, progress: Progress, work: str, teachers: Teachers) -> tuple[Calibration, dict[str, Any]]:
     """What the ensemble's scores mean, on people of C that none of our teachers was trained on.
 
     The figures are those of people that the curves were not fitted on. ValueError when there is nobody.
     """
     people = joined(labelled_rows(params))
-    if any(teacher.training is not None for teacher in params.train_teachers.models.values()):
+    if teachers.trained:
         people = people.filter(pa.array(held_out(people, params.train_teachers.held_out))).combine_chunks()
     if people.num_rows < FEWEST:
         raise ValueError(
             f"train_teachers.held_out = {params.train_teachers.held_out}: leaves {people.num_rows} people of C to "
             f"calibrate the teachers' scores on; allowed: at least {FEWEST}"
         )
-    label = ensemble(params, f"pseudo_label/{item}-calibration", people, "instance_id")
+    label = ensemble(params, work, people, "instance_id", teachers)
     files = progress.map(
         label, shards_of(people, params.spread.shard_images), description="calibrate teachers", unit="shard"
     )
@@ -230,10 +263,12 @@ def pseudo_labels(
     poses: FusedPoses,
     teachers: list[str],
     probability: np.ndarray | None = None,
+    inputs: Sequence[Path] = (),
 ) -> pa.Table:
     """The rows of U: keypoints that the threshold leaves are labelled and supervised, the rest are neither.
 
-    `probability` [N, K] is how likely each keypoint is right, which it then weighs where the settings say so.
+    `probability` [N, K] is how likely each keypoint is right, which it then weighs where the settings say so. `inputs`
+    is what the teachers are made of.
     """
     settings = params.pseudo_label
     sure = chosen_keypoints(settings.cut, poses.scores, probability)
@@ -246,8 +281,6 @@ def pseudo_labels(
     triples = np.where(sure[:, :, None], np.concatenate([points, np.full_like(points[:, :, :1], 2)], 2), 0)
     box = to_numpy(rows, "bbox")
     info = table_info(people)
-    inputs = [layout.teacher(name) for name in params.train_teachers.models]
-    inputs += [layout.OUTSIDE / name for name in params.ask_teachers]
     columns = {
         "instance_id": rows["detection_id"],
         **{name: rows[name] for name in ("image_id", "source", "file_name", "width", "height", "bbox", "score")},

@@ -62,7 +62,7 @@ def recorded_run(name: str, params: str, lock: str, cache: Path, pending: bool =
     for out in (out for entry in stages.values() for out in entry.get("outs", [])):
         path, digest = Path(out["path"]), str(out.get("md5", ""))
         kept = cache / "files" / "md5" / digest[:2] / digest[2:]
-        if _FIGURES in path.parents and digest and kept.is_file():
+        if _FIGURES in path.parents and path.suffix and digest and kept.is_file():
             found[str(path.relative_to(_FIGURES).with_suffix(""))] = read_json(kept)
     return Run(name, values, found, pending)
 
