@@ -109,6 +109,25 @@ class Augmentation(Section):
     """Probability of showing the upper or lower body alone,"""
     half_body_keypoints: Count
     """where at least so many keypoints are labelled."""
+    brightness: Share = 0.0
+    """Share by which a crop is brightened or darkened, at most. This and what follows may be left out: 0 is off."""
+    contrast: Share = 0.0
+    """Share by which its contrast is raised or lowered, at most."""
+    saturation: Share = 0.0
+    """Share by which its colours are made stronger or weaker, at most."""
+    hue: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """Degrees by which its colours are turned, either way, at most."""
+    blur: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Deviation of a Gaussian blur in crop pixels, at most. Of blur, noise and jpeg, every second crop gets one."""
+    noise: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Deviation of Gaussian noise in levels of 255, at most."""
+    jpeg: Annotated[int, Field(ge=0, le=99)] = 0
+    """What JPEG compression takes off a quality of 100, at most."""
+    cutout: Whole = 0
+    """Keypoints that a patch of plain colour covers, at most; they stay labelled (Xie 2021, who takes 5)."""
+    occlusion: Whole = 0
+    """Keypoints that a patch of another person, from about one of that person's keypoints, covers, at most; they stay
+    labelled."""
 
 
 class Training(Section):

@@ -35,6 +35,11 @@ def together(samples: Sequence[Sample]) -> Sample:
     return Sample(**{name: np.concatenate(arrays) for name, arrays in parts.items()})
 
 
+def first_of(sample: Sample, count: int) -> Sample:
+    """The first `count` of a batch's samples."""
+    return Sample(**{field.name: getattr(sample, field.name)[:count] for field in fields(Sample)})
+
+
 def draws(seed: int, epoch: int, positions: np.ndarray, series: int = LABELLED) -> tuple[np.ndarray, np.ndarray]:
     """Random numbers for positions [B] of an epoch: uniform [B, 4] and normal [B, 2], whatever else is drawn.
 

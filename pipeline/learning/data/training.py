@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from pipeline.learning.data.augmentation import ADDED, LABELLED, Sample, augmented, draws, plain, together
+from pipeline.learning.data.augmentation import ADDED, LABELLED, Sample, augmented, draws, first_of, plain, together
 from pipeline.learning.data.batches import Batch, cut
 from pipeline.learning.data.feed import Feed
+from pipeline.learning.data.hard_views import harden, paired
 from pipeline.learning.data.order import epoch_rows
 from pipeline.learning.data.rows import Rows, rows_of
 from pipeline.learning.data.store import CropStore
@@ -42,15 +43,11 @@ class _Maker:
     store: CropStore | None
 
     def __call__(self, number: int) -> Batch:
-        chosen, sample = self._part(number, self.order, self.batch_size, LABELLED)
+        chosen, sample, crops = self._part(number, self.order, self.batch_size, LABELLED)
         if len(self.added):
-            rows, others = self._part(number, self.added, self.unlabelled_batch_size, ADDED)
+            rows, others, pixels = self._part(number, self.added, self.unlabelled_batch_size, ADDED)
             chosen, sample = np.concatenate([chosen, rows]), together([sample, others])
-        crops = (
-            cut([self.rows.path(row) for row in chosen], sample.transforms, self.input_size)
-            if self.store is None
-            else self.store.cut(chosen, sample.transforms, self.input_size)
-        )
+            crops = np.concatenate([crops, pixels])
         return Batch(
             images=torch.from_numpy(crops).permute(0, 3, 1, 2),
             transforms=torch.from_numpy(sample.transforms),
@@ -63,12 +60,24 @@ class _Maker:
             added=self.unlabelled_batch_size if len(self.added) else 0,
         )
 
-    def _part(self, number: int, order: np.ndarray, size: int, series: int) -> tuple[np.ndarray, Sample]:
-        """This process's `size` rows of a batch, from the rows of an epoch, and their samples."""
+    def _part(self, number: int, order: np.ndarray, size: int, series: int) -> tuple[np.ndarray, Sample, np.ndarray]:
+        """This process's `size` rows of a batch, from the rows of an epoch, their samples and crops [B, H, W, 3]."""
         first = (number * self.world_size + self.rank) * size
         positions = np.arange(first, first + size)
+        if self.augmentation is not None:
+            positions = paired(positions, self.augmentation)  # beyond `size`: for their pixels alone
         chosen = order[positions % len(order)]  # the last batch is filled from the epoch's start
-        return chosen, self._sample(positions, chosen, series)
+        sample = self._sample(positions, chosen, series)
+        crops = self._cut(chosen, sample.transforms)
+        if self.augmentation is not None:
+            points = sample.keypoints, sample.present
+            harden(crops, *points, positions, self.seed, self.epoch, self.augmentation, series)
+        return chosen[:size], first_of(sample, size), crops[:size]
+
+    def _cut(self, chosen: np.ndarray, transforms: np.ndarray) -> np.ndarray:
+        if self.store is not None:
+            return self.store.cut(chosen, transforms, self.input_size)
+        return cut([self.rows.path(row) for row in chosen], transforms, self.input_size)
 
     def _sample(self, positions: np.ndarray, chosen: np.ndarray, series: int) -> Sample:
         rows = self.rows.boxes[chosen], self.keypoints[chosen], self.supervised[chosen], self.weight[chosen]
