@@ -63,9 +63,9 @@ def drawn(scene: Scene, keypoints: KeypointSet, height: int) -> np.ndarray:
     """
     image = ImageReader().read(scene.path).copy()
     region = np.array([0, 0, image.shape[1], image.shape[0]]) if scene.region is None else scene.region
-    size = np.array([image.shape[1], image.shape[0]])
-    x, y = np.round(np.clip(region[:2], -size, size)).astype(int).tolist()
-    w, h = np.round(np.clip(region[2:], 1, 3 * size)).astype(int).tolist()
+    extent = np.array([image.shape[1], image.shape[0]])
+    x, y = np.round(np.clip(region[:2], -extent, extent)).astype(int).tolist()
+    w, h = np.round(np.clip(region[2:], 1, 3 * extent)).astype(int).tolist()
     part = _with_surroundings(image, x, y, w, h)
     scale = min(height / part.shape[0], WIDEST * height / part.shape[1])
     size = (max(round(part.shape[1] * scale), 1), max(round(part.shape[0] * scale), 1))
