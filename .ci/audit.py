@@ -1,12 +1,14 @@
 """What is locked, under which licences, how old the lock is, and what is known against it: `make audit`.
 
 Works without a network; wheels do not say when they were released, so the lock's own date bounds theirs. Where
-`pip-audit` is installed, it is asked as well, which takes a network. Exit status 1 for a known vulnerability. What
-licences mean for whoever ships an environment is for people to judge: those that ask for more than a notice are listed.
+`pip-audit` is installed, it is asked as well, which takes a network. Exit status 1 for a known vulnerability, and where
+its data cannot be reached. What licences mean for whoever ships an environment is for people to judge: those that ask
+for more than a notice are listed.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -60,7 +62,19 @@ def known_vulnerabilities() -> int:
     if shutil.which("pip-audit") is None:
         print("known vulnerabilities: not looked up; `pip install pip-audit`, then `make audit` with a network")
         return 0
-    return subprocess.run(["pip-audit", "--disable-pip", "--require-hashes", "-r", str(LOCK)]).returncode
+    command = ["pip-audit", "--disable-pip", "--require-hashes", "-r", str(LOCK), "--format", "json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    try:
+        packages = json.loads(done.stdout)["dependencies"]
+    except (ValueError, KeyError):
+        print(f"known vulnerabilities: pip-audit failed: {done.stderr.strip()[-500:]}")
+        return 1
+    found = [f"{p['name']} {p['version']}: {v['id']}" for p in packages for v in p.get("vulns", [])]
+    skipped = [p["name"] for p in packages if "skip_reason" in p]  # it counts them as fine
+    print(f"known vulnerabilities: {len(found)} in {len(packages) - len(skipped)} packages", *found, sep="\n  ")
+    if skipped:
+        print(f"NOT looked up, their data are not reachable: {len(skipped)} packages: {', '.join(skipped[:5])} ...")
+    return int(bool(found or skipped))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from pipeline.report.blocks import Picture
 LEFT, RIGHT, MIDDLE = (235, 87, 87), (66, 133, 244), (250, 204, 21)  # as the paper's figures: red, blue, yellow
 TRUTH, OUTSIDE = (255, 255, 255), (52, 58, 66)
 GREEN, RED, YELLOW = (34, 197, 94), (239, 68, 68), (250, 204, 21)  # boxes, as the paper's Figure 5
+WIDEST = 8  # times the height, of a picture that is shown
+FURTHEST = 32_000  # pixels: OpenCV has 16 bits for them, beside those for parts of one
 REGION = 0.8  # width by height of the regions that `around` gives, so that they line up in a gallery
 
 
@@ -51,28 +53,38 @@ class Scene:
 def picture(scene: Scene, keypoints: KeypointSet, caption: str, height: int = 240) -> Picture:
     """A scene `height` pixels high, for the page. ValueError names an image that cannot be read."""
     image = drawn(scene, keypoints, height)
-    return Picture(data_uri(image), caption, image.shape[1], height)
+    return Picture(data_uri(image), caption, image.shape[1], image.shape[0])
 
 
 def drawn(scene: Scene, keypoints: KeypointSet, height: int) -> np.ndarray:
-    """A scene as an RGB image [height, W, 3]. ValueError names an image that cannot be read."""
+    """A scene as an RGB image [height, W, 3], lower where it would be more than `WIDEST` times as wide.
+
+    ValueError names an image that cannot be read.
+    """
     image = ImageReader().read(scene.path).copy()
     region = np.array([0, 0, image.shape[1], image.shape[0]]) if scene.region is None else scene.region
-    x, y, w, h = (round(float(value)) for value in region)
-    part = _with_surroundings(image, x, y, max(w, 1), max(h, 1))
-    scale = height / part.shape[0]
-    size = (max(round(part.shape[1] * scale), 1), height)
+    extent = np.array([image.shape[1], image.shape[0]])
+    x, y = np.round(np.clip(region[:2], -extent, extent)).astype(int).tolist()
+    w, h = np.round(np.clip(region[2:], 1, 3 * extent)).astype(int).tolist()
+    part = _with_surroundings(image, x, y, w, h)
+    scale = min(height / part.shape[0], WIDEST * height / part.shape[1])
+    size = (max(round(part.shape[1] * scale), 1), max(round(part.shape[0] * scale), 1))
     resized = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     canvas = np.ascontiguousarray(resized)
     for box, colour in scene.boxes:
-        corners = np.round((np.array([box[:2], box[:2] + box[2:]]) - (x, y)) * scale).astype(int)
+        corners = pixels((np.array([box[:2], box[:2] + box[2:]]) - (x, y)) * scale)
         cv2.rectangle(canvas, corners[0].tolist(), corners[1].tolist(), colour, 2, cv2.LINE_AA)
     for skeleton in scene.skeletons:
         draw_skeleton(canvas, skeleton, keypoints, np.array([x, y]), scale)
     for points, colour in scene.dots:
-        for place in np.round((points - (x, y)) * scale).astype(int):
+        for place in pixels((points - (x, y)) * scale):
             _dot(canvas, place, colour)
     return canvas
+
+
+def pixels(places: np.ndarray) -> np.ndarray:
+    """Places as whole pixels, no further away than OpenCV draws."""
+    return np.round(np.clip(places, -FURTHEST, FURTHEST)).astype(int)
 
 
 def data_uri(image: np.ndarray, quality: int = 82) -> str:
@@ -100,7 +112,7 @@ def draw_skeleton(
 ) -> None:
     """Draw limbs and keypoints on an RGB image in place: `(point - origin) * scale` is where a point goes."""
     finite = np.isfinite(skeleton.points).all(1) & skeleton.shown
-    places = np.round((np.nan_to_num(skeleton.points) - origin) * scale).astype(int).clip(-4000, 4000)
+    places = pixels((np.nan_to_num(skeleton.points) - origin) * scale)
     hollow = np.zeros(len(finite), bool) if skeleton.hollow is None else skeleton.hollow
     for a, b in keypoints.limb_indices:
         if finite[a] and finite[b]:

@@ -2,7 +2,9 @@
 
     sudo python -m tests.faults.disk --folder /tmp/disk
 
-Needs root, to mount small file systems in memory below the folder. Exit status 1 where something is wrong.
+Needs root, to mount small file systems in memory below the folder, and a C compiler, for a file system without links:
+one whose calls to make any are refused, for few kernels have another. With --until, all is done with the recipe up to
+that stage. Exit status 1 where something is wrong.
 """
 
 from __future__ import annotations
@@ -19,12 +21,33 @@ from pathlib import Path
 from tests.faults.artefacts import Project, differences
 
 FAULTS: list[str] = []
+RUN = ["ccm", "run"]
+NO_LINKS = """
+#include <errno.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int link(const char *from, const char *to) { errno = EPERM; return -1; }
+int linkat(int a, const char *from, int b, const char *to, int flags) { errno = EPERM; return -1; }
+int symlink(const char *from, const char *to) { errno = EPERM; return -1; }
+int symlinkat(const char *from, int a, const char *to) { errno = EPERM; return -1; }
+int ioctl(int file, unsigned long what, ...) {
+    va_list rest;
+    va_start(rest, what);
+    void *argument = va_arg(rest, void *);
+    va_end(rest);
+    if (what == 0x40049409) { errno = EOPNOTSUPP; return -1; }  /* FICLONE: a reflink */
+    return syscall(SYS_ioctl, file, what, argument);
+}
+"""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--until", metavar="STAGE", help="the recipe up to there; none: all of it")
     arguments = parser.parse_args()
+    RUN.extend([arguments.until] if arguments.until else [])
     if os.geteuid() != 0:
         sys.exit("this needs root, to mount small file systems")
     root = (arguments.folder or Path(tempfile.mkdtemp(prefix="disk-"))).resolve()
@@ -40,6 +63,8 @@ def main() -> None:
         read_only(project, expected)
         project.forget()
         cache_elsewhere(project, root / "cache", expected)
+        project.forget()
+        without_links(project, root, expected)
     print(f"{len(FAULTS)} faults")
     sys.exit(bool(FAULTS))
 
@@ -52,7 +77,7 @@ def full_disk(project: Project, expected: dict[str, str]) -> None:
         before = project.artefacts()
         fails(project, f"full after {spare} MB more", before, "No space left")
         remount(project.folder, "size=2g")
-    project.finish("ccm", "run")
+    project.finish(*RUN)
     check("full disk", differences(project.artefacts(), expected))
 
 
@@ -64,7 +89,7 @@ def read_only(project: Project, expected: dict[str, str]) -> None:
         with mounted("none", folder, "bind", str(folder)):
             subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
             fails(project, f"{name} read-only", project.artefacts(), "Read-only file system")
-    project.finish("ccm", "run")
+    project.finish(*RUN)
     check("read-only", differences(project.artefacts(), expected))
 
 
@@ -73,17 +98,35 @@ def cache_elsewhere(project: Project, cache: Path, expected: dict[str, str]) -> 
     cache.mkdir()
     with mounted("tmpfs", cache, "size=1g"):
         project.run("dvc", "cache", "dir", "--local", str(cache))
-        project.finish("ccm", "run")
+        project.finish(*RUN)
         check("cache on another file system", differences(project.artefacts(), expected))
-        seconds = project.finish("ccm", "run")
+        seconds = project.finish(*RUN)
         print(f"cache on another file system: a second run took {seconds:.0f} s", flush=True)
         project.run("dvc", "cache", "dir", "--local", "--unset")
+
+
+def without_links(project: Project, root: Path, expected: dict[str, str]) -> None:
+    """DVC's cache where neither hard nor symbolic links nor reflinks can be made, and DVC is asked for each first."""
+    source, library = root / "no_links.c", root / "no_links.so"
+    source.write_text(NO_LINKS)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
+    project.run("dvc", "config", "--local", "cache.type", "reflink,hardlink,symlink,copy")
+    os.environ["LD_PRELOAD"] = str(library)
+    try:
+        project.finish(*RUN)
+        for path in (project.folder / name for name in project.artefacts()):
+            if path.is_symlink() or path.stat().st_nlink > 1:
+                check("without links: a link", [str(path)])
+    finally:
+        del os.environ["LD_PRELOAD"]
+    check("a cache without links", differences(project.artefacts(), expected))
+    project.run("dvc", "config", "--local", "--unset", "cache.type")
 
 
 def fails(project: Project, name: str, before: dict[str, str], *words: str) -> None:
     """Run, which must fail in words, and leave what is not the failing stage's as it was."""
     start = len(project.tail(10**9))
-    code = project.start("ccm", "run").wait()
+    code = project.start(*RUN).wait()
     said = project.tail(10**9)[start:]
     if code == 0:
         print(f"{name}: there was room enough", flush=True)

@@ -180,6 +180,9 @@ class Series:
         """Print the sums; the exit status."""
         counts = collections.Counter(f"{life.sign} to {life.target}" for life in self.lives)
         print(f"\n{len(self.lives)} kills in {self.passes} passes: {dict(sorted(counts.items()))}")
+        print(
+            f"load of the machine over the last quarter of an hour: {os.getloadavg()[2]:.1f} on {os.cpu_count()} cores"
+        )
         print(f"at {len({life.at for life in self.lives})} different stages; DVC's locks mended {self.mended} times")
         print(f"{len(self.faults)} faults")
         return int(bool(self.faults))

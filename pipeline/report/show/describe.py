@@ -15,6 +15,7 @@ import pyarrow.csv
 from pipeline.records.artefacts import read_json
 from pipeline.records.keypoints import KeypointSet
 from pipeline.records.tables import read_table, table_info, table_name
+from pipeline.records.text import DEEPEST, one_line
 
 ROWS = 10
 _WIDTH = 60  # characters of a value
@@ -105,15 +106,18 @@ def _column(column: pa.ChunkedArray) -> str:
 
 def _json(path: Path, rows: int) -> Iterator[str]:
     content = read_json(path)
+    if _depth(content) > DEEPEST:
+        raise ValueError(f"{path}: nested more than {DEEPEST} deep")
     if path.name == "card.json" and isinstance(content, dict):
         yield from _card(path, content)
     elif isinstance(content, dict) and any(isinstance(content.get(key), list) for key in _COCO):
         yield f"{path}: annotations as COCO has them"
         yield from (f"  {key:12}{len(value):,}" for key, value in content.items() if isinstance(value, list))
-        for category in content.get("categories") or []:
-            names = category.get("keypoints") or []
-            yield f"  category    {_short(category.get('id'))}: {_short(category.get('name'))}, {len(names)} keypoints"
-        yield from _entries(content.get("annotations") or [], rows)
+        for category in _listed(content.get("categories")):
+            about = category if isinstance(category, dict) else {}
+            count = len(_listed(about.get("keypoints")))
+            yield f"  category    {_short(about.get('id'))}: {_short(about.get('name'))}, {count} keypoints"
+        yield from _entries(_listed(content.get("annotations")), rows)
     elif isinstance(content, list):
         yield f"{path}: a list of {len(content):,}"
         yield from _entries(content, rows)
@@ -122,9 +126,24 @@ def _json(path: Path, rows: int) -> Iterator[str]:
         yield from _figures(content)
 
 
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _entries(entries: Sequence[Any], rows: int) -> Iterator[str]:
     for number, entry in enumerate(entries[:rows]):
         yield f"  {number}: {_short(entry, 2 * _WIDTH)}"
+
+
+def _depth(content: Any) -> int:
+    """How many lists and mappings stand in each other, counted without a call for each; no further than is refused."""
+    depth, level = 0, [content]
+    while level and depth <= DEEPEST:
+        inner = [
+            value.values() if isinstance(value, dict) else value for value in level if isinstance(value, dict | list)
+        ]
+        level, depth = [each for values in inner for each in values], depth + 1
+    return depth
 
 
 def _figures(content: Any) -> Iterator[str]:
@@ -152,9 +171,12 @@ def _csv(path: Path, rows: int) -> Iterator[str]:
     try:
         table = pyarrow.csv.read_csv(path)
     except pa.ArrowInvalid as error:
-        raise ValueError(f"{path}: not a readable CSV file: {error}") from error
+        raise ValueError(f"{path}: not a readable CSV file: {one_line(error)}") from error
     yield f"{path}: {table.num_rows:,} rows"
-    lines = [table.column_names] + [[_cell(value) for value in row.values()] for row in table.to_pylist()]
+    columns = [
+        [name, *map(_cell, column.to_pylist())] for name, column in zip(table.column_names, table.columns, strict=True)
+    ]
+    lines = list(zip(*columns, strict=True))  # not by name: DeepLabCut's columns have the same
     widths = [max(len(line[i]) for line in lines) for i in range(len(table.column_names))]
     shown = lines[:1] + lines[1:][-rows:]  # the last of a curve are what it came to
     yield from ("  " + "  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)) for line in shown)
@@ -206,7 +228,7 @@ def _onnx(path: Path) -> Iterator[str]:
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own types stand in no public module
-        raise ValueError(f"{path}: not a readable ONNX file: {error}") from None
+        raise ValueError(f"{path}: not a readable ONNX file: {one_line(error)}") from None
     for kind, values in (("input", session.get_inputs()), ("output", session.get_outputs())):
         yield from (f"  {kind:12}{value.name} {value.type} {value.shape}" for value in values)
 
@@ -217,12 +239,16 @@ def _set(keypoints: KeypointSet) -> str:
     return f"{keypoints.name}: {len(keypoints)} ({names}{rest}){'' if keypoints.sigmas else ', no sigmas'}"
 
 
+def _number(value: float) -> str:
+    return f"{value:.5g}" if isinstance(value, float) or abs(value) < 1e15 else str(value)[:_WIDTH]
+
+
 def _short(value: Any, width: int = _WIDTH) -> str:
     """A value in one line that a terminal takes literally: no control characters, cut where it is long."""
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list) and value and all(isinstance(number, int | float) for number in value):
-        text = "[" + ", ".join(f"{number:.5g}" for number in value[:12]) + (", …" if len(value) > 12 else "") + "]"
+        text = "[" + ", ".join(map(_number, value[:12])) + (", …" if len(value) > 12 else "") + "]"
     else:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.predict.drawing import SURE
-from pipeline.predict.run import save_picture, tiled
+from pipeline.predict.run import drawn_name, save_picture, tiled
 from pipeline.progress import Progress
+from pipeline.records.images import file_of
 from pipeline.records.tables import table_info, table_name, to_numpy
 from pipeline.report.drawing import GREEN, RED, YELLOW, Scene, Skeleton, drawn
 from pipeline.report.show.describe import chosen
@@ -49,9 +51,10 @@ def draw_rows(
     sheet: list[np.ndarray] | None = [] if output.suffix.lower() in _SHEET else None
     for identity in progress.track(identities, description=f"draw {path}", unit="image"):
         rows = table.filter(pc.equal(table["image_id"], identity))
-        picture = drawn(_scene(rows), keypoints, _HEIGHT)
+        scene = _scene(rows)
+        picture = drawn(scene, keypoints, _HEIGHT)
         if sheet is None:
-            save_picture(_place(output, rows["file_name"][0].as_py()), picture)
+            save_picture(_place(output, rows["file_name"][0].as_py(), scene.path), picture)
         else:
             sheet.append(picture)
     if sheet is not None:
@@ -79,7 +82,10 @@ def _skeletons(rows: pa.Table) -> list[Skeleton]:
     return [Skeleton(points, everything, hollow=s < SURE) for points, s in zip(triples[:, :, :2], third, strict=True)]
 
 
-def _place(folder: Path, name: str) -> Path:
-    """Where a picture goes: as in its own folder, and never outside of ours."""
-    inside = Path(name)
-    return folder / (inside.name if inside.is_absolute() or ".." in inside.parts else inside)
+def _place(folder: Path, name: str, original: Path) -> Path:
+    """Where a picture goes: as in its own folder, never outside of ours. ValueError where the original stands there."""
+    inside = Path(file_of(name))
+    place = folder / (inside.name if inside.is_absolute() or ".." in inside.parts else inside)
+    if os.path.realpath(drawn_name(place, video=False)) == os.path.realpath(file_of(str(original))):
+        raise ValueError(f"{place}: the picture itself would be written over; choose another folder than {folder}")
+    return place

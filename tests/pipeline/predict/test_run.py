@@ -18,6 +18,8 @@ from PIL import Image
 
 from pipeline.predict import Predictor
 from pipeline.predict.boxes import read_boxes
+from pipeline.predict.drawing import draw
+from pipeline.predict.people import People
 from pipeline.predict.run import Wanted, image_id, image_ids, run, stop_between_frames, tiled
 from pipeline.predict.sources import files_of
 from pipeline.predict.video import VideoReader, VideoWriter
@@ -242,6 +244,14 @@ def test_what_is_looked_at_is_not_written_over(
     with pytest.raises(ValueError, match="would be written over"):
         run(predictor, [str(tmp_path / "a.jpg")], Wanted(**{key: tmp_path / name for key, name in wanted.items()}))
     assert (tmp_path / "a.jpg").read_bytes() == before
+
+
+def test_people_are_drawn_where_they_are_in_large_pictures(predictor: Predictor) -> None:
+    points, far = np.tile([6000.0, 20], (1, 17, 1)), np.array([[-3e38, -3e38, 1e38, 1e38]], np.float32)
+    people = People(far, np.ones(1), points, np.ones((1, 17)), np.ones(1), predictor.names, (40, 6100))
+    drawn = draw(np.zeros((40, 6100, 3), np.uint8), people, predictor.keypoints).any(2)
+    assert np.argwhere(drawn).min(0).tolist() == pytest.approx([20, 6000], abs=6)
+    assert np.argwhere(drawn).max(0).tolist() == pytest.approx([20, 6000], abs=6)
 
 
 def test_a_picture_too_thin_for_the_detector(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,6 +46,17 @@ def test_what_lies_outside_the_image_is_grey(tmp_path):
     assert image[25, 80].min() > 250
 
 
+def test_pictures_and_boxes_of_any_shape_take_little_room(tmp_path):
+    """A thin picture at full height would take 13 GB, a region as far away as float32 reaches more."""
+    path = tmp_path / "thin.png"
+    cv2.imwrite(str(path), np.full((1, 50_000, 3), 255, np.uint8))
+    far = np.array([-1e30, 5, 3e38, 3e38])
+    image = picture(Scene(path, boxes=[(far, RED)], dots=[(np.array([[1e30, -1e30]]), RED)]), COCO, "", height=300)
+    assert (image.width, image.height) == (2400, 1)
+    image = picture(Scene(path, far), COCO, "", height=300)
+    assert image.width <= 2400
+
+
 def test_a_region_holds_its_boxes_in_one_shape():
     region = around([np.array([10.0, 10, 100, 20]), np.array([50.0, 40, 10, 10])])
     assert region[2] / region[3] == REGION

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from PIL import Image
 
 from model import checkpoints
@@ -18,6 +21,7 @@ from pipeline.records.tables import TableInfo, table_from, write_table
 from pipeline.report.drawing import GREEN, RED
 from pipeline.report.show.describe import describe
 from pipeline.report.show.pictures import draw_rows
+from tests.pipeline.odd import ODD, PLENTY, changed, places
 from tests.pipeline.workspace import MODEL
 
 COCO = load_keypoint_set("coco")
@@ -130,3 +134,45 @@ def test_nothing_to_draw(instances: Path, tmp_path: Path) -> None:
     write_table(tmp_path / "m.parquet", table_from("manifest", columns, TableInfo(COCO, {})))
     with pytest.raises(ValueError, match=r"m\.parquet: the table manifest has nothing to draw; allowed: instances"):
         draw_rows(tmp_path / "m.parquet", tmp_path / "out", Progress())
+
+
+def test_pictures_are_not_drawn_over_themselves(instances: Path, tmp_path: Path) -> None:
+    before = (tmp_path / "a.png").read_bytes()
+    with pytest.raises(ValueError, match=r"a\.png: the picture itself would be written over"):
+        draw_rows(instances, tmp_path, Progress())
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+def test_columns_of_one_name(tmp_path: Path) -> None:
+    """As DeepLabCut's tables have them."""
+    (tmp_path / "labels.csv").write_text("scorer,me,me\nbodyparts,nose,nose\n1.jpg,3,4\n")
+    assert "  1.jpg     3     4" in said(tmp_path / "labels.csv")
+
+
+CONTENT = {
+    "images": [{"id": 1}],
+    "annotations": [{"id": 1, "bbox": [1, 2, 3, 4]}],
+    "categories": [{"keypoints": ["a"]}],
+}
+
+
+@PLENTY
+@given(place=st.sampled_from(places(CONTENT)), value=ODD | st.just(10**400), name=st.sampled_from(["a", "card"]))
+@example(place=("categories",), value=[3], name="a")
+@example(place=("annotations",), value={}, name="a")
+def test_any_json(tmp_path: Path, place: tuple[Any, ...], value: Any, name: str) -> None:
+    path = tmp_path / f"{name}.json"
+    path.write_text(json.dumps(changed(CONTENT, place, value)))
+    problem = name
+    try:
+        problem = said(path)
+    except ValueError as error:
+        problem = str(error)
+    assert str(path) in problem
+    assert "\0" not in problem
+
+
+def test_json_nested_deeply(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 900 + "]" * 900)
+    with pytest.raises(ValueError, match=r"deep\.json: nested more than 60 deep"):
+        said(tmp_path / "deep.json")
