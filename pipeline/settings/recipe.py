@@ -27,6 +27,7 @@ def made(params: Params) -> dict[str, list[str]]:
         "train_teachers": list(params.train_teachers.models),
         "ask_teachers": list(params.ask_teachers),
         "pseudo_label": params.pseudo_label.sources,
+        "fill_in": params.pseudo_label.fill_in,
     }
 
 
@@ -73,6 +74,7 @@ def needed(params: Params) -> dict[str, set[str]]:
         "train_teachers": {name for name in teachers if "U" in letters or f"teachers/{name}" in members},
         "ask_teachers": set(params.ask_teachers) if "U" in letters else set(),
         "pseudo_label": by_letter.get("U", set()),
+        "fill_in": set(params.pseudo_label.fill_in) if "U" in letters else set(),
     }
 
 
@@ -94,8 +96,9 @@ _WHERE = {
     "train_teachers": ("train_teachers.models", "trained"),
     "ask_teachers": ("ask_teachers", "read"),
     "pseudo_label": ("pseudo_label.sources", "labelled"),
+    "fill_in": ("pseudo_label.fill_in", "filled in"),
 }
-_LETTER = {"align_labels": "A", "mine_hard_negatives": "H", "ask_teachers": "U", "pseudo_label": "U"}
+_LETTER = {"align_labels": "A", "mine_hard_negatives": "H", "ask_teachers": "U", "pseudo_label": "U", "fill_in": "U"}
 
 
 def unneeded(params: Params) -> list[str]:
