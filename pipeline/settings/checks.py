@@ -17,6 +17,8 @@ def problems(params: Params) -> list[str]:
         *_strategies(params),
         *_teachers(params),
         *_rounds(params),
+        *_outside(params),
+        *_filled(params),
         *_unknown_sources(params),
         *_twice(params),
         *_sampling(params),
@@ -72,7 +74,8 @@ def _teachers(params: Params) -> list[str]:
             "keypoints are right; leave out ask_teachers, pseudo_label.weigh and precision, or add sigmas"
         )
     for name, teacher in outside.items():
-        if missing := [source for source in params.data.labelled if source not in teacher.files]:
+        missing = [source for source in params.data.labelled if source not in (teacher.files or {})]
+        if missing and teacher.files is not None:
             found.append(f"ask_teachers.{name}.files: names no file for {missing[0]!r}, which is C")
     return found
 
@@ -118,6 +121,37 @@ def _in_words(crops: _Crops) -> str:
     return f"{crops[0][0]}x{crops[0][1]}, padding {crops[1]:g},"
 
 
+def _outside(params: Params) -> list[str]:
+    """A teacher from outside is a folder's files or a network in it."""
+    found = []
+    for name, teacher in params.ask_teachers.items():
+        if (teacher.files is None) == (teacher.network is None):
+            has = "neither" if teacher.files is None else "both"
+            found.append(f"ask_teachers.{name}: has {has} of files and network; allowed: one of them")
+        if teacher.network is not None and (Path(teacher.network).is_absolute() or ".." in Path(teacher.network).parts):
+            found.append(
+                f"ask_teachers.{name}.network = {teacher.network!r}: allowed: a file in ask_teachers.{name}.path, "
+                "which DVC watches"
+            )
+    return found
+
+
+def _filled(params: Params) -> list[str]:
+    """What the teachers fill in are gaps of C's or A's labels, not those that a study of annotations has made."""
+    allowed = [*params.data.labelled, *params.align_labels.sources]
+    found = [
+        f"pseudo_label.fill_in: {name!r} is no source of C or A; allowed: {', '.join(allowed)}"
+        for name in params.pseudo_label.fill_in
+        if name in params.data.sources and name not in allowed
+    ]
+    if params.pseudo_label.fill_in and params.train_joint.annotations != "all":
+        found.append(
+            f"train_joint.annotations = {params.train_joint.annotations!r}: takes keypoints out that "
+            "pseudo_label.fill_in would fill in; allowed together: all"
+        )
+    return found
+
+
 def _unknown_sources(params: Params) -> list[str]:
     known = set(params.data.sources)
     return [
@@ -137,7 +171,8 @@ def _references(params: Params) -> dict[str, list[str]]:
         "detect_people.sources": list(params.detect_people.sources),
         "mine_hard_negatives.sources": params.mine_hard_negatives.sources,
         "pseudo_label.sources": params.pseudo_label.sources,
-        **{f"ask_teachers.{name}.files": list(each.files) for name, each in params.ask_teachers.items()},
+        "pseudo_label.fill_in": params.pseudo_label.fill_in,
+        **{f"ask_teachers.{name}.files": list(each.files or {}) for name, each in params.ask_teachers.items()},
         "evaluate.sets": params.evaluate.sets,
         "ablate_postprocessing.set": [params.ablate_postprocessing.set],
     }

@@ -84,7 +84,7 @@ _Round = create_model(
         _field("Shared."),
     ),
     students=(
-        Annotated[dict[Name, _Student], Field(min_length=1)],  # type: ignore[valid-type]
+        Annotated[dict[Name, _Student], Field(min_length=1)],  # type: ignore[valid-type,arg-type]
         _field(Round.model_fields["students"].description or ""),
     ),
 )

@@ -28,6 +28,7 @@ def made(params: Params) -> dict[str, list[str]]:
         "ask_teachers": list(params.ask_teachers),
         "pseudo_label": params.pseudo_label.sources,
         "rounds": list(params.rounds),
+        "fill_in": params.pseudo_label.fill_in,
     }
 
 
@@ -75,6 +76,7 @@ def needed(params: Params) -> dict[str, set[str]]:
         "ask_teachers": set(params.ask_teachers) if "U" in letters else set(),
         "pseudo_label": by_letter.get("U", set()),
         "rounds": set(params.rounds) if "U" in letters else set(),
+        "fill_in": set(params.pseudo_label.fill_in) if "U" in letters else set(),
     }
 
 
@@ -97,8 +99,16 @@ _WHERE = {
     "ask_teachers": ("ask_teachers", "read"),
     "pseudo_label": ("pseudo_label.sources", "labelled"),
     "rounds": ("rounds", "trained"),
+    "fill_in": ("pseudo_label.fill_in", "filled in"),
 }
-_LETTER = {"align_labels": "A", "mine_hard_negatives": "H", "ask_teachers": "U", "pseudo_label": "U", "rounds": "U"}
+_LETTER = {
+    "align_labels": "A",
+    "mine_hard_negatives": "H",
+    "ask_teachers": "U",
+    "pseudo_label": "U",
+    "rounds": "U",
+    "fill_in": "U",
+}
 
 
 def unneeded(params: Params) -> list[str]:

@@ -79,7 +79,7 @@ def harden(
         for crop, matrix in zip(crops, colour_maps(colour, settings), strict=True):
             cv2.transform(crop, matrix, dst=crop)
     ways = _degradations(settings)
-    for i in np.flatnonzero(degrade[:, 0] < _DEGRADED) if ways else ():
+    for i in np.flatnonzero(degrade[:, 0] < _DEGRADED).tolist() if ways else ():
         _degrade(crops[i], ways[int(degrade[i, 0] / _DEGRADED * len(ways))], degrade[i, 1:], settings)
 
 
