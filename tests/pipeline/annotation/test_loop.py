@@ -279,7 +279,7 @@ def test_files_that_are_none_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("change", "said"), [
     ({"keypointlabels": ["nose", "left_eye"]}, "several labels, 'nose' and 'left_eye'"),
-    ({"x": "wide"}, "x, y are no numbers"), ({"y": float("nan")}, "x, y are no finite numbers"),
+    ({"x": "wide"}, "x = 'wide' is no number"), ({"y": float("nan")}, "are no finite numbers"),
 ])  # fmt: skip
 def test_odd_regions_are_named(change: dict[str, Any], said: str, tmp_path: Path) -> None:
     tasks = as_label_studio_exports(label_studio.tasks(EXPORT.people, COCO.names))
