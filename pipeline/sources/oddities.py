@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 
 from pipeline.records.keypoints import BUILT_IN, KeypointSet, load_keypoint_set
@@ -206,19 +204,3 @@ def _seen(people: People) -> str:
         f"all {ones} labelled keypoints have visibility 1, which means occluded; a tool may have written 0 and 1 for "
         "absent and there: 2 is visible"
     )
-
-
-def shared_pictures(contents: Mapping[str, Sequence[tuple[str, str]]]) -> list[tuple[str, str, str, str, int]]:
-    """Pairs of sources with the same pictures by content: (one, other, its file, the other's file, how many).
-
-    `contents` holds (file name, hash) of each source's pictures.
-    """
-    found = []
-    names = list(contents)
-    for position, one in enumerate(names):
-        own = {content: name for name, content in contents[one]}
-        for other in names[position + 1 :]:
-            same = [(own[content], name) for name, content in contents[other] if content in own]
-            if same:
-                found.append((one, other, *same[0], len(same)))
-    return found
