@@ -4,13 +4,14 @@ VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help repository install repro test slow faults gpu audit lint format types ui clean lock
+.PHONY: help repository install repro test slow faults journeys gpu audit lint format types ui clean lock
 
 help:
 	@echo "make repro    environment, built-in data, the whole pipeline; prints where the report is"
 	@echo "make test     environment, lint, types, tests; the recipe in miniature to its report is one of them"
 	@echo "make slow     the tests that take minutes: own data, subsets of the recipe, the UI, killed trainings"
 	@echo "make faults   proofs that kills, full disks and second runs change no artefact (half an hour)"
+	@echo "make journeys labels out and back in, own data through ccm init: each to the report (half an hour)"
 	@echo "make gpu      what wants a GPU: its tests and figures into gpu.json (nine minutes at most)"
 	@echo "make audit    what is locked: licences, age, known vulnerabilities where pip-audit is installed"
 	@echo "make ui       the Prefect server and UI on this machine"
@@ -51,6 +52,11 @@ faults: install
 	python -m tests.faults.kills --kills 30
 	python -m tests.faults.kills --kills 8 --server --seed 1
 	if [ "$$(id -u)" = 0 ]; then python -m tests.faults.disk; else echo "not root: tests.faults.disk left out"; fi
+
+# What users do from end to end, in the miniature's size; the data of the second lie in ../shared.
+journeys: install
+	python -m tests.journeys.round_trip
+	python -m tests.journeys.own_data
 
 # No `install`: a GPU machine brings its own torch, and needs neither Prefect nor DVC.
 gpu:

@@ -1,18 +1,16 @@
-"""From somebody's own files to params that run, with no line written by hand, and on to the report."""
+"""From somebody's own files to params that run, with no line written by hand; tests.journeys go on to the report."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
 from pipeline.settings.profile import profile_text
 from pipeline.settings.reading import load_yaml
-from tests.test_miniature import Workspace, shrunk
+from tests.test_miniature import Workspace
 
 SHARED = Path(os.environ.get("CCM_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 OWN, REAL = SHARED / "cases/own-data", SHARED / "real"
@@ -84,20 +82,3 @@ def test_nothing_is_asked_where_nobody_is_there_to_answer(tmp_path: Path) -> Non
     assert "gone.json: no such file or folder" in said
     assert "Traceback" not in said
     assert (tmp_path / "params.yaml").read_text() == before
-
-
-@pytest.mark.parametrize(("data", "subject"), [("cvat", "person"), ("animals", "animal")])
-def test_a_miniature_of_own_data_reaches_the_report(tmp_path: Path, data: str, subject: str) -> None:
-    folder = tmp_path / "project"
-    folder.mkdir()
-    shutil.copytree(OWN / data, tmp_path / data)
-    params, _, made = project(folder, "--labelled", f"../{data}")
-    with (folder / "params.yaml").open("w") as file:
-        YAML().dump(shrunk(params), file)
-    made.commit("own data")
-    made.run("dvc", "repro")
-    page = (folder / "reports/report.html").read_text()
-    assert f"<h1>{params['report']['title']}</h1>" in page
-    assert f"no annotated {subject}" in page
-    assert "The data here are not COCO" in page
-    assert "up to date" in made.run("dvc", "status")

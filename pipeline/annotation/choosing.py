@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
-
-ALIKE = 6  # of 64 bits of two pictures' hashes that may differ between near-duplicates
+from pipeline.records.likeness import alike
 
 
 @dataclass(frozen=True)
@@ -35,8 +32,8 @@ def chosen(candidates: Sequence[Candidate], count: int, hash_of: Callable[[str],
             break
         if candidate.picture not in hashes:
             own = hash_of(candidate.picture)
-            alike = any(known is not None and (known ^ own).bit_count() <= ALIKE for known in hashes.values())
-            hashes[candidate.picture] = None if alike else own
+            again = any(known is not None and alike(known, own) for known in hashes.values())
+            hashes[candidate.picture] = None if again else own
         if hashes[candidate.picture] is not None:
             taken.append(candidate)
     return taken
@@ -50,12 +47,3 @@ def _turns(ordered: Sequence[Candidate]) -> list[tuple[int, Candidate]]:
         turns.append((seen.get(candidate.picture, 0), candidate))
         seen[candidate.picture] = seen.get(candidate.picture, 0) + 1
     return turns
-
-
-def difference_hash(pixels: np.ndarray) -> int:
-    """64 bits that stay nearly the same when a picture [H, W, 3] is scaled, recompressed or a little brighter: whether
-    each cell of an 8 by 9 grid is darker than its right neighbour (dHash, Krawetz 2013)."""
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA).astype(int)
-    bits = (small[:, :-1] < small[:, 1:]).reshape(-1)
-    return int(sum(1 << i for i, bit in enumerate(bits) if bit))

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline import layout
 from pipeline.annotation import coco, label_studio
-from pipeline.annotation.choosing import Candidate, chosen, difference_hash
+from pipeline.annotation.choosing import Candidate, chosen
 from pipeline.annotation.people import Export, Sent, write_record
 from pipeline.learning.devices import one_thread
 from pipeline.predict.drawing import SURE
@@ -22,12 +22,12 @@ from pipeline.progress import Progress
 from pipeline.records.artefacts import read_json, written
 from pipeline.records.images import ImageReader
 from pipeline.records.keypoints import KeypointSet, load_keypoint_set
+from pipeline.records.likeness import difference_hash
 from pipeline.records.tables import table_info, to_numpy
 from pipeline.settings import Params
 from pipeline.steps.pseudo_label import labelling
 
 ANNOTATIONS = "annotations/person_keypoints_default.json"  # the only place where CVAT's and others' importer looks
-_SCALE = 4  # pictures are read at a quarter of their size to be compared
 
 
 def export_next(params: Params, count: int, folder: Path, progress: Progress) -> Export:
@@ -49,7 +49,7 @@ def export_next(params: Params, count: int, folder: Path, progress: Progress) ->
     files = _files(params)
     reader = ImageReader()
     candidates = progress.track([c for _, c in by_person.values()], description="look", unit="person")
-    taken = chosen(list(candidates), count, lambda picture: difference_hash(reader.read(files[picture], _SCALE)))
+    taken = chosen(list(candidates), count, lambda picture: difference_hash(reader.read(files[picture])))
     people: list[Sent] = []
     for source in params.pseudo_label.sources:
         own = {c.person: c for c in taken if by_person[c.person][0] == source}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,9 +11,9 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from pipeline.annotation.people import Person, Sent, are_places, by_picture, labelled_box
+from pipeline.sources.regions import UPLOADED, point, rectangle, smallest_around
 
 _BOX, _POINT, _IMAGE = "person", "keypoint", "image"
-_UPLOAD = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the name of an uploaded file
 
 
 def config(names: Sequence[str]) -> str:
@@ -86,7 +85,7 @@ def picture_of(address: str) -> str:
     parts = urlsplit(address)
     name = parse_qs(parts.query).get("d", [unquote(parts.path)])[0]
     _, marker, below = name.rpartition("images/")
-    return below if marker else _UPLOAD.sub("", PurePosixPath(name).name)
+    return below if marker else UPLOADED.sub("", PurePosixPath(name).name)
 
 
 def _annotated(regions: list[Any], picture: str, where: str, names: Sequence[str]) -> list[Person]:
@@ -95,7 +94,7 @@ def _annotated(regions: list[Any], picture: str, where: str, names: Sequence[str
     try:
         for region in regions:
             if region.get("type") == "rectanglelabels":
-                boxes[region["id"]] = _numbers(region, ("x", "y", "width", "height"))
+                boxes[region["id"]] = _finite(rectangle(region))
         for region in regions:
             if region.get("type") == "keypointlabels":
                 if not (labels := region["value"]["keypointlabels"]):
@@ -105,8 +104,8 @@ def _annotated(regions: list[Any], picture: str, where: str, names: Sequence[str
                     raise TypeError(f"a keypoint of several labels, {name!r} and {others[0]!r}")
                 if name not in names:
                     raise ValueError(f"{where}: the keypoint {name!r} was not exported; allowed: {', '.join(names)}")
-                place = _numbers(region, ("x", "y"))
-                owner = region.get("parentID") or _around(place, boxes)
+                place = _finite(point(region))
+                owner = region.get("parentID") or smallest_around(place, boxes)
                 if owner is None:
                     raise ValueError(f"{where}: {name} at {place.round(1).tolist()} lies in no person's rectangle")
                 own = keypoints.setdefault(owner, np.zeros((len(names), 3)))
@@ -121,18 +120,7 @@ def _annotated(regions: list[Any], picture: str, where: str, names: Sequence[str
     return people
 
 
-def _numbers(region: dict[str, Any], keys: Sequence[str]) -> np.ndarray:
-    """Values of a region in pixels. TypeError where one is no finite number."""
-    sides = [region["original_width"], region["original_height"]]
-    if not all(isinstance(region["value"][key], int | float) for key in keys):
-        raise TypeError(f"{', '.join(keys)} are no numbers")
-    found = np.array([float(region["value"][key]) / 100 * sides[i % 2] for i, key in enumerate(keys)])
-    if not are_places(found):
-        raise TypeError(f"{', '.join(keys)} are no finite numbers, or lie outside of any picture")
-    return found
-
-
-def _around(place: np.ndarray, boxes: dict[str, np.ndarray]) -> str | None:
-    """The smallest rectangle that a keypoint lies in."""
-    inside = {k: b for k, b in boxes.items() if ((place >= b[:2]) & (place <= b[:2] + b[2:])).all()}
-    return min(inside, key=lambda key: float(np.prod(inside[key][2:]))) if inside else None
+def _finite(numbers: np.ndarray) -> np.ndarray:
+    if not are_places(numbers):
+        raise TypeError(f"{numbers.tolist()} are no finite numbers, or lie outside of any picture")
+    return numbers

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -168,7 +167,7 @@ def _card(predictor: Predictor, model: Path, detector: Path | None, params: Para
 def _check(predictor: Predictor, params: Params, folder: Path, progress: Progress) -> dict[str, Any]:
     """AP of the bundle and of the model on the first evaluation set, the keypoints' distance, and milliseconds.
 
-    Both see the same pixels; what the program gets from the files, as it decodes them, is stated beside that.
+    Both see the same pixels, those that OpenCV decodes, which the program reads too.
     """
     source = params.evaluate.sets[0]
     images = read_table(layout.images(source), "images")
@@ -176,19 +175,16 @@ def _check(predictor: Predictor, params: Params, folder: Path, progress: Progres
     root = Path(table_info(images).image_roots[source])
     names, ids = images["file_name"].to_pylist(), images["image_id"].to_pylist()
     bundle, reader = _loaded(folder / "predict.py").Bundle(folder), ImageReader()
-    people: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"model": [], "bundle": [], "bundle, from the files": []}
+    people: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"model": [], "bundle": []}
     distances, seconds = [np.zeros(0)], []
     for name in progress.track(names, description=f"check on {source}", unit="image"):
-        pixels = reader.read(root / name).copy()
+        pixels = reader.read(root / name)
         mine = predictor(pixels)
         started = time.perf_counter()
         boxes, points, scores, pose_scores = bundle(pixels)
         seconds.append(time.perf_counter() - started)
-        _, own_points, _, own_scores = bundle(_as_the_program_reads(root / name))
-        for of, found in zip(
-            people, ((mine.keypoints, mine.scores), (points, pose_scores), (own_points, own_scores)), strict=True
-        ):
-            people[of].append(found)
+        people["model"].append((mine.keypoints, mine.scores))
+        people["bundle"].append((points, pose_scores))
         pairs = _same_boxes(mine.boxes, boxes)
         sure = (mine.keypoint_scores[pairs[0]] >= SURE) & (scores[pairs[1]] >= SURE)
         distances.append(np.hypot(*np.moveaxis(points[pairs[1]] - mine.keypoints[pairs[0]], 2, 0))[sure])
@@ -224,12 +220,6 @@ def refuse_loss(check: dict[str, Any], allowed: float = ALLOWED) -> None:
             f"the bundle loses {100 * (before - after):.2f} AP on {check['set']} ({100 * before:.2f} to "
             f"{100 * after:.2f}); allowed: {100 * allowed:g} (--accept-loss POINTS allows more); nothing is written"
         )
-
-
-def _as_the_program_reads(path: Path) -> np.ndarray:
-    read = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)  # as the annotations have it
-    assert read is not None
-    return cv2.cvtColor(read, cv2.COLOR_BGR2RGB)
 
 
 def _ap(truth: Truth, ids: Sequence[str], found: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 
 from pipeline.records.keypoints import BUILT_IN, KeypointSet, load_keypoint_set
@@ -14,6 +12,7 @@ _LEAST_POINTS = 3  # labelled keypoints for a person's extent to mean something
 _MANY = 20  # boxes that say something even where none sticks out of its picture
 _LEAST_FACING = 3  # people who face the camera, for their sides to mean something
 _BETTER = 0.1  # of an overlap, for another reading of boxes to be the likelier
+_LEAST_PEOPLE = 5  # for places to say something together
 _FACTOR = 5.0  # between a sigma and a published one of that name: nobody's estimates differ so much
 
 
@@ -32,7 +31,8 @@ def refuse_shares(people: People, index: str) -> None:
 def oddities(records: Records, keypoints: KeypointSet) -> list[str]:
     """Warnings about a source's people, each a sentence with its remedy."""
     people = records.people
-    return [text for text in (_crowds(people), *_boxes(records), _sides(people, keypoints), _seen(people)) if text]
+    found = (_crowds(people), *_percents(records), *_boxes(records), _sides(people, keypoints), _seen(people))
+    return [text for text in found if text]
 
 
 def set_oddities(keypoints: KeypointSet) -> list[str]:
@@ -88,12 +88,35 @@ def _crowds(people: People) -> str:
     return f"{subject} labelled keypoints, which are not used; a tool may have set iscrowd everywhere"
 
 
+def _percents(records: Records) -> list[str]:
+    """Places from 0 to 100 alone, in pictures of more than twice that: percent of the picture, taken for pixels."""
+    people, sizes = records.people, _sizes(records)
+    if len(people) < _LEAST_PEOPLE or not (sizes > 200).all():
+        return []
+    width, height = np.median(sizes, axis=0)
+    corners = np.concatenate([people.boxes[:, :2], people.boxes[:, :2] + people.boxes[:, 2:]])
+    found = []
+    for what, places in (("boxes", corners), ("keypoints", people.keypoints[people.keypoints[:, :, 2] > 0][:, :2])):
+        places = places[np.isfinite(places).all(1)]
+        if len(places) and places.min() >= 0 and 50 < places.max() <= 100:
+            found.append(
+                f"the {what}' coordinates lie in 0..100, in pictures of {width:g} x {height:g} pixels: they look like "
+                "percent of the picture, and pixels belong there: multiply x and widths by the picture's width / 100, "
+                "y and heights by its height / 100"
+            )
+    return found
+
+
+def _sizes(records: Records) -> np.ndarray:
+    """[N, 2] width and height of each person's picture, 0 where its record does not say them."""
+    images = records.images
+    size_of = dict(zip(images.ids, zip(images.widths, images.heights, strict=True), strict=True))
+    return np.array([size_of.get(image, (0, 0)) for image in records.people.image_ids], np.float64).reshape(-1, 2)
+
+
 def _boxes(records: Records) -> list[str]:
     people = records.people
-    size_of = dict(
-        zip(records.images.ids, zip(records.images.widths, records.images.heights, strict=True), strict=True)
-    )
-    sizes = np.array([size_of.get(image, (0, 0)) for image in people.image_ids], np.float64).reshape(-1, 2)
+    sizes = _sizes(records)
     use = (people.boxes[:, 2:] > 0).all(1) & np.isfinite(people.boxes).all(1) & ~people.crowds
     if not use.any():
         return []
@@ -206,19 +229,3 @@ def _seen(people: People) -> str:
         f"all {ones} labelled keypoints have visibility 1, which means occluded; a tool may have written 0 and 1 for "
         "absent and there: 2 is visible"
     )
-
-
-def shared_pictures(contents: Mapping[str, Sequence[tuple[str, str]]]) -> list[tuple[str, str, str, str, int]]:
-    """Pairs of sources with the same pictures by content: (one, other, its file, the other's file, how many).
-
-    `contents` holds (file name, hash) of each source's pictures.
-    """
-    found = []
-    names = list(contents)
-    for position, one in enumerate(names):
-        own = {content: name for name, content in contents[one]}
-        for other in names[position + 1 :]:
-            same = [(own[content], name) for name, content in contents[other] if content in own]
-            if same:
-                found.append((one, other, *same[0], len(same)))
-    return found

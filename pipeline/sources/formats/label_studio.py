@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ from pipeline.settings import Source
 from pipeline.sources.formats.coco import CocoReading
 from pipeline.sources.json_index import JsonIndex
 from pipeline.sources.records import MALFORMED, Records
+from pipeline.sources.regions import UPLOADED, point, rectangle, smallest_around
 
 _KEYS = ("image", "img", "picture", "photo")
-_UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the names of uploaded files
 
 
 def read(source: Source, keypoints: KeypointSet) -> Records:
@@ -53,7 +52,7 @@ def _image(task: dict[str, Any], root: Path) -> dict[str, Any]:
     local = address.query.removeprefix("d=") if address.query.startswith("d=") else address.path
     whole = unquote(local).lstrip("/")
     name = os.path.basename(whole)
-    candidates = [whole, name, _UPLOADED.sub("", name)]
+    candidates = [whole, name, UPLOADED.sub("", name)]
     there = [candidate for candidate in candidates if os.path.isfile(root / candidate)]  # Path's refuses long names
     results = _results(task)
     sizes = {side: results[0].get(f"original_{side}") for side in ("width", "height")} if results else {}
@@ -71,41 +70,25 @@ def _people(
 ) -> Iterator[dict[str, Any]]:
     """People in COCO's form, in pixels."""
     results = _results(task)
-    boxes = {r["id"]: _pixels(r, ("x", "y", "width", "height")) for r in results if r["type"] == "rectanglelabels"}
+    boxes = {r["id"]: rectangle(r) for r in results if r["type"] == "rectanglelabels"}
     owned: dict[Any, list[Any]] = {identity: [0] * (3 * len(keypoints)) for identity in boxes}
     for result in results:
         if result["type"] != "keypointlabels":
             continue
-        (label, *_), (x, y) = result["value"]["keypointlabels"], _pixels(result, ("x", "y"))
+        (label, *_), place = result["value"]["keypointlabels"], point(result)
         if label not in keypoints.names:
             reading.leave_out(f"points called {label}", 1)
             continue
-        owner = result.get("parentID") if result.get("parentID") in boxes else _round(x, y, boxes)
+        owner = result.get("parentID") if result.get("parentID") in boxes else smallest_around(place, boxes)
         if boxes and owner is None:
             reading.leave_out("points outside every rectangle", 1)
             continue
-        place = 3 * keypoints.index(label)
-        owned.setdefault(owner, [0] * (3 * len(keypoints)))[place : place + 3] = [x, y, 2]
+        start = 3 * keypoints.index(label)
+        owned.setdefault(owner, [0] * (3 * len(keypoints)))[start : start + 3] = [*place.tolist(), 2]
     for identity, points in owned.items():
         yield {
             "id": f"{task['id']}:{identity or 'person'}",
             "image_id": image["id"],
-            "bbox": boxes.get(identity),
+            "bbox": boxes[identity].tolist() if identity in boxes else None,
             "keypoints": points,
         }
-
-
-def _pixels(result: dict[str, Any], axes: tuple[str, ...]) -> list[float]:
-    """Percents of the picture as pixels."""
-    sides = {"x": "width", "width": "width", "y": "height", "height": "height"}
-    return [result["value"][axis] * result[f"original_{sides[axis]}"] / 100 for axis in axes]
-
-
-def _round(x: float, y: float, boxes: dict[Any, list[float]]) -> Any:
-    """The smallest rectangle round a place, or None."""
-    inside = [
-        (width * height, identity)
-        for identity, (left, top, width, height) in boxes.items()
-        if left <= x <= left + width and top <= y <= top + height
-    ]
-    return min(inside)[1] if inside else None

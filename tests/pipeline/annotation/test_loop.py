@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-import cv2
 import numpy as np
 import pytest
 
 from pipeline.annotation import coco, label_studio
-from pipeline.annotation.choosing import ALIKE, Candidate, chosen, difference_hash
+from pipeline.annotation.choosing import Candidate, chosen
 from pipeline.annotation.merging import corrections_file, differs, matched, read_returned, summary, write_corrections
 from pipeline.annotation.people import Export, Sent, read_record, write_record
 from pipeline.records.keypoints import load_keypoint_set
+from pipeline.records.likeness import ALIKE
 from pipeline.settings import Source
 from pipeline.sources import read_records
 
@@ -188,19 +188,10 @@ def test_people_are_spread_over_pictures_and_near_duplicates_left_out() -> None:
     """Three people of `a`, one of `b`, which looks like `a`, one of `c`: the first of a, then c, then a's others."""
     candidates = [Candidate(f"a{i}", "a", 0.9 - i / 10) for i in range(3)]
     candidates += [Candidate("b0", "b", 0.85), Candidate("c0", "c", 0.1)]
-    hashes = {"a": 0, "b": (1 << ALIKE) - 1, "c": (1 << (ALIKE + 1)) - 1}
+    hashes = {"a": 1 << 200, "b": 1 << 200 | (1 << ALIKE) - 1, "c": 1 << 200 | (1 << (ALIKE + 1)) - 1}
     taken = [c.person for c in chosen(candidates, 10, hashes.__getitem__)]
     assert taken == ["a0", "c0", "a1", "a2"]
     assert [c.person for c in chosen(candidates, 2, hashes.__getitem__)] == ["a0", "c0"]
-
-
-def test_hashes_tell_a_copy_from_another_picture() -> None:
-    random = np.random.default_rng(0)
-    first, second = (cv2.resize(random.integers(0, 255, (6, 8, 3), np.uint8), (320, 240)) for _ in range(2))
-    _, jpeg = cv2.imencode(".jpg", cv2.resize(first, (200, 150)), [cv2.IMWRITE_JPEG_QUALITY, 60])
-    copied = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
-    assert (difference_hash(first) ^ difference_hash(copied)).bit_count() <= ALIKE
-    assert (difference_hash(first) ^ difference_hash(second)).bit_count() > ALIKE
 
 
 def as_cvat_exports(content: dict[str, Any]) -> dict[str, Any]:
@@ -279,7 +270,7 @@ def test_files_that_are_none_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("change", "said"), [
     ({"keypointlabels": ["nose", "left_eye"]}, "several labels, 'nose' and 'left_eye'"),
-    ({"x": "wide"}, "x, y are no numbers"), ({"y": float("nan")}, "x, y are no finite numbers"),
+    ({"x": "wide"}, "x = 'wide' is no number"), ({"y": float("nan")}, "are no finite numbers"),
 ])  # fmt: skip
 def test_odd_regions_are_named(change: dict[str, Any], said: str, tmp_path: Path) -> None:
     tasks = as_label_studio_exports(label_studio.tasks(EXPORT.people, COCO.names))

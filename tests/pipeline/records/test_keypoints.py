@@ -64,6 +64,19 @@ def test_anybodys_own_set(tmp_path: Path):
         bird.index("beak")
 
 
+def test_sigmas_are_those_of_the_sets_own_evaluation():
+    """HalpeCOCOAPI's halpecocotools/cocoeval.py and COCO-WholeBody's evaluation/myeval_wholebody.py."""
+    coco = list(load_keypoint_set("coco").sigmas)
+    assert list(load_keypoint_set("halpe").sigmas) == coco + 3 * [0.08] + 6 * [0.089] + (68 + 42) * [0.015]
+    whole = list(load_keypoint_set("wholebody").sigmas)
+    assert whole[:23] == [*coco, 0.068, 0.066, 0.066, 0.092, 0.094, 0.094]
+    assert sum(whole[23:91]) == pytest.approx(1.137)
+    left, right = whole[91:112], whole[112:]
+    assert left == right
+    assert left[:5] == [0.029, 0.022, 0.035, 0.037, 0.047]
+    assert sum(left) == pytest.approx(0.553)
+
+
 def test_without_sigmas(tmp_path: Path):
     assert load_keypoint_set(written(tmp_path, {"names": ["tail"]})).sigmas is None
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.predict.run import boxes_by_name
+from pipeline.predict.boxes import read_boxes
 from pipeline.records.tables import TableInfo, table_from
 from pipeline.sources.detections import read_detections
 
@@ -42,7 +42,7 @@ def images() -> pa.Table:
     return table_from("images", columns, TableInfo("coco", {"s": "images"}))
 
 
-READERS = {"table": lambda path: read_detections(path, images()), "predict": boxes_by_name}
+READERS = {"table": lambda path: read_detections(path, images()), "predict": read_boxes}
 
 
 def outcome(read: Any, path: Path) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import cv2
+import numpy as np
 import pytest
 
 from pipeline.settings import AlignLabels, Ingest, Params, Source
@@ -90,6 +92,25 @@ def test_lack_of_time_is_said(sources: dict[str, Source], monkeypatch: pytest.Mo
         found, "fine"
     )
     assert not told(found, "error")
+
+
+def test_a_copy_that_was_compressed_again_is_found_in_the_validation(sources: dict[str, Source], tmp_path: Path):
+    own = tmp_path / "it/images/2.jpg"
+    coarse = np.random.default_rng(0).integers(0, 230, (6, 8, 3), np.uint8)
+    shape = cv2.imread(str(own)).shape
+    cv2.imwrite(str(own), cv2.resize(coarse, shape[1::-1], interpolation=cv2.INTER_CUBIC))
+    copy = cv2.imread(str(own))
+    cv2.imwrite(str(tmp_path / "val/images/3.jpg"), copy, [cv2.IMWRITE_JPEG_QUALITY, 60])
+    found = findings(params(sources))
+    (warning,) = told(found, "warning")
+    assert warning == (
+        "data.validation: 1 pictures of val look like pictures of it, as copies do that were scaled or compressed "
+        "again: 3.jpg and 2.jpg; none that is trained on may validate"
+    )
+    assert any("6 pictures compared by content and by looks, 0." in line for line in told(found, "fine"))
+    shutil.copy(own, tmp_path / "val/images/3.jpg")
+    (warning,) = told(findings(params(sources)), "warning")
+    assert warning.startswith("data.validation: 1 pictures of val are in it too, by content: 3.jpg and 2.jpg;")
 
 
 def test_detection_files(sources: dict[str, Source], tmp_path: Path):

@@ -32,7 +32,7 @@ ERRORS = {  # words that the one line must have
 }
 WARNINGS = {
     "10": "boxes look like x1, y1, x2, y2",
-    "16": "1 pictures of it are in val too, by content, such as a.jpg and same.jpg",
+    "16": "1 pictures of val are in it too, by content: same.jpg and a.jpg",
     "17": "1 crowd has labelled keypoints, which are not used; a tool may have set iscrowd everywhere",
 }
 

@@ -276,6 +276,28 @@ def test_shares_for_pixels(tmp_path: Path, what: str):
         ingested(write_coco(tmp_path / "set", content))
 
 
+@pytest.mark.parametrize("what", ["boxes", "keypoints", ""])
+def test_percent_for_pixels(tmp_path: Path, what: str):
+    """Six people side by side in pictures of 640 x 480."""
+    content = coco_content(6)
+    for image in content["images"]:
+        image |= {"width": 640, "height": 480}
+    for number, record in enumerate(content["annotations"]):
+        left, top = 100 * number + 5, 30
+        record |= {"bbox": [left, top, 90, 420], "segmentation": [], "keypoints": []}
+        for k in range(17):
+            record["keypoints"] += [left + 5 * k, top + 24 * k, 2]
+        if what == "boxes":
+            record["bbox"] = [v / side for v, side in zip(record["bbox"], [6.4, 4.8] * 2, strict=True)]
+        if what == "keypoints":
+            record["keypoints"] = [v / side for v, side in zip(record["keypoints"], [6.4, 4.8, 1] * 17, strict=True)]
+    found = oddities(read_records(write_coco(tmp_path / "set", content)), load_keypoint_set("coco"))
+    percents = [text for text in found if "percent" in text]
+    assert len(percents) == bool(what)
+    for text in percents:
+        assert text.startswith(f"the {what}' coordinates lie in 0..100, in pictures of 640 x 480 pixels: ")
+
+
 def test_detections_of_another_category(tmp_path: Path):
     content = coco_content()
     content["categories"][0]["id"] = 3
