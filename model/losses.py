@@ -8,7 +8,12 @@ _LITTLE = 1e-3  # of a keypoint: rows of U without any weight pull nothing
 
 
 def masked_mse(
-    prediction: Tensor, target: Tensor, supervised: Tensor, weight: Tensor | None = None, added: int = 0
+    prediction: Tensor,
+    target: Tensor,
+    supervised: Tensor,
+    weight: Tensor | None = None,
+    added: int = 0,
+    added_weight: float = 1.0,
 ) -> Tensor:
     """Mean squared error in which unsupervised heatmaps count as zero (Eq 8).
 
@@ -23,6 +28,7 @@ def masked_mse(
         added: how many of the rows, the last ones, are pseudo-labelled and come on top of a labelled batch (Xie et al.,
             ICCV 2021). They are a mean of their own, divided by their own weight, beside the mean of the others: their
             number makes the labels pull no less, and keypoints that nobody is sure of make U pull no less.
+        added_weight: of that second mean.
 
     Returns:
         A float32 scalar, also under autocast.
@@ -45,7 +51,7 @@ def masked_mse(
     if not added:
         return per_map.mean()
     pull = supervised[-added:].float() if weight is None else weight[-added:].float() * supervised[-added:]
-    unlabelled = per_map[-added:].sum() / pull.sum().clamp(min=_LITTLE)
+    unlabelled = added_weight * per_map[-added:].sum() / pull.sum().clamp(min=_LITTLE)
     return per_map[:-added].mean() + unlabelled if len(per_map) > added else unlabelled
 
 
@@ -56,16 +62,17 @@ def total_loss(
     auxiliary_weight: float,
     weight: Tensor | None = None,
     added: int = 0,
+    added_weight: float = 1.0,
 ) -> Tensor:
     """L_main + lambda * L_aux (Eq 9), for what a network returns in training mode.
 
     Args:
         outputs: (heatmaps, auxiliary heatmaps or None), each [B, K, H, W]; None leaves L_main alone.
         auxiliary_weight: lambda; the paper does not state it.
-        target, supervised, weight, added: as for `masked_mse`.
+        target, supervised, weight, added, added_weight: as for `masked_mse`.
     """
     heatmaps, auxiliary = outputs
-    loss = masked_mse(heatmaps, target, supervised, weight, added)
+    loss = masked_mse(heatmaps, target, supervised, weight, added, added_weight)
     if auxiliary is None:
         return loss
-    return loss + auxiliary_weight * masked_mse(auxiliary, target, supervised, weight, added)
+    return loss + auxiliary_weight * masked_mse(auxiliary, target, supervised, weight, added, added_weight)

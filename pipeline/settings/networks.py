@@ -158,6 +158,11 @@ class Training(Section):
     """Lambda of Eq 9, the weight of the auxiliary decoder's loss."""
     ema: Share
     """Decay of the average of the weights that is kept; 0: the last weights are."""
+    online_weight: NotNegative = 0.0
+    """Of a loss on U's rows on top whose targets are the heatmaps of that average (`ema`) on a view without
+    augmentation, in place of U's labels (Xie et al., ICCV 2021; Tarvainen 2017); 0: U's labels."""
+    online_ramp: Share = 0.1
+    """Share of the training over which that weight rises from 0."""
     freeze_batch_norm: bool
     """Keep the backbone's batch statistics, for very small batches."""
     sync_batch_norm: bool
@@ -166,6 +171,15 @@ class Training(Section):
     """Epochs between validations; the last epoch always is."""
     patience: Whole
     """Validations without improvement before training stops and the best weights are kept; 0: off."""
+
+    @model_validator(mode="after")
+    def _online_has_what_it_takes(self) -> Training:
+        if self.online_weight and not (self.ema and self.unlabelled_batch_size):
+            raise ValueError(
+                f"online_weight = {self.online_weight}: its teacher is the average of the weights and it teaches rows "
+                "on top; allowed: 0, or ema and unlabelled_batch_size above 0 too"
+            )
+        return self
 
 
 class DetectorTraining(Section):

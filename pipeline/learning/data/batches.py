@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from torch import Tensor
 
+from pipeline.learning.data.easy_views import EasyViews
 from pipeline.records.images import REDUCTIONS, ImageReader, reduced
 
 
@@ -26,7 +27,7 @@ class Crops:
         """Page-locked, so that the copy to the GPU runs beside its work (PyTorch's loader calls this)."""
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, Tensor):
+            if isinstance(value, Tensor | EasyViews):
                 setattr(self, field.name, value.pin_memory())
         return self
 
@@ -40,6 +41,7 @@ class Batch(Crops):
     supervised: Tensor  # bool [B, K]: the loss looks at its map
     weight: Tensor  # float32 [B, K]: how much it counts there
     added: int  # how many of the rows, the last ones, are U's on top of a labelled batch
+    easy: EasyViews | None = None  # those rows as their teacher sees them, where they are taught online
 
 
 class _Held(threading.local):

@@ -10,6 +10,7 @@ import torch
 
 from pipeline.learning.data.augmentation import ADDED, LABELLED, Sample, augmented, draws, first_of, plain, together
 from pipeline.learning.data.batches import Batch, cut
+from pipeline.learning.data.easy_views import EasyViews, easy_views
 from pipeline.learning.data.feed import Feed
 from pipeline.learning.data.hard_views import harden, paired
 from pipeline.learning.data.order import epoch_rows
@@ -41,11 +42,14 @@ class _Maker:
     rank: int
     world_size: int
     store: CropStore | None
+    online: bool
 
     def __call__(self, number: int) -> Batch:
         chosen, sample, crops = self._part(number, self.order, self.batch_size, LABELLED)
+        easy = None
         if len(self.added):
             rows, others, pixels = self._part(number, self.added, self.unlabelled_batch_size, ADDED)
+            easy = self._easy(rows, others) if self.online else None
             chosen, sample = np.concatenate([chosen, rows]), together([sample, others])
             crops = np.concatenate([crops, pixels])
         return Batch(
@@ -58,7 +62,12 @@ class _Maker:
             supervised=torch.from_numpy(sample.supervised),
             weight=torch.from_numpy(sample.weight),
             added=self.unlabelled_batch_size if len(self.added) else 0,
+            easy=easy,
         )
+
+    def _easy(self, chosen: np.ndarray, hard: Sample) -> EasyViews:
+        sample = plain(*self._labels(chosen), self.keypoint_set, self.input_size, self.padding)
+        return easy_views(self._cut(chosen, sample.transforms), sample, hard)
 
     def _part(self, number: int, order: np.ndarray, size: int, series: int) -> tuple[np.ndarray, Sample, np.ndarray]:
         """This process's `size` rows of a batch, from the rows of an epoch, their samples and crops [B, H, W, 3]."""
@@ -80,11 +89,14 @@ class _Maker:
         return cut([self.rows.path(row) for row in chosen], transforms, self.input_size)
 
     def _sample(self, positions: np.ndarray, chosen: np.ndarray, series: int) -> Sample:
-        rows = self.rows.boxes[chosen], self.keypoints[chosen], self.supervised[chosen], self.weight[chosen]
+        rows = self._labels(chosen)
         if self.augmentation is None:
             return plain(*rows, self.keypoint_set, self.input_size, self.padding)
         random = draws(self.seed, self.epoch, positions, series)
         return augmented(*rows, random, self.augmentation, self.keypoint_set, self.input_size, self.padding)
+
+    def _labels(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        return self.rows.boxes[chosen], self.keypoints[chosen], self.supervised[chosen], self.weight[chosen]
 
 
 def training_batches(
@@ -104,6 +116,7 @@ def training_batches(
     rank: int = 0,
     world_size: int = 1,
     store: CropStore | None = None,
+    online: bool = False,
 ) -> Feed[Batch]:
     """One epoch of an `instances` table, in batches that are all full.
 
@@ -124,6 +137,7 @@ def training_batches(
         workers: processes that prepare batches; 0 prepares them here.
         rank, world_size: this process takes every `world_size`-th slice of the epoch.
         store: take crops from it (see `packed`) in place of the image files.
+        online: the rows on top come a second time without augmentation, for a teacher.
 
     Raises:
         ValueError: an empty table, weights that do not fit, or (while iterating) an image that cannot be read, by name.
@@ -155,6 +169,7 @@ def training_batches(
         rank,
         world_size,
         store,
+        online,
     )
     return Feed(maker, start_batch, batches, workers)
 

@@ -20,6 +20,7 @@ from model.losses import masked_mse, total_loss
 from model.network import PoseNetwork
 from model.weights import check_finite
 from pipeline.learning.data import Batch, CropStore, pace, training_batches
+from pipeline.learning.data.easy_views import EasyViews, seen_in_the_hard_view
 from pipeline.learning.devices import autocast, normalise
 from pipeline.learning.training.distributed import mean_over_processes, rank, take_buffers, world_size
 from pipeline.learning.training.optimisation import learning_rate, make_optimizer, update_average
@@ -27,6 +28,7 @@ from pipeline.learning.training.state import RunState
 from pipeline.learning.training.validation import RANKED_BY
 from pipeline.progress import Progress
 from pipeline.records.artefacts import write_json
+from pipeline.records.tables import keypoint_set
 from pipeline.settings import Compute, Training
 from postproc.codec import encode
 
@@ -94,6 +96,7 @@ class Trainer:
         height, width = self.network.heatmap_size
         rows, columns = self.network.spec.input_size
         self.cells = torch.tensor([width / columns, height / rows], device=device)  # of a crop pixel
+        self.mirror = torch.tensor(keypoint_set(table).mirror, device=device)  # [K] each keypoint's counterpart
         self.position = Position()
         self.sums = torch.zeros(len(_TERMS), dtype=torch.float64, device=device)
         self.best_weights: dict[str, Tensor] | None = None
@@ -136,6 +139,7 @@ class Trainer:
             rank=rank(),
             world_size=world_size(),
             store=self.store,
+            online=self.settings.online_weight > 0,
         )
 
     def _epoch(self) -> None:
@@ -191,14 +195,18 @@ class Trainer:
             group["lr"] = rate
         images = normalise(batch.images, self.device, self.network)
         target, supervised = self._targets(batch), self._moved(batch.supervised)
-        weight = self._moved(batch.weight)
+        weight, added = self._moved(batch.weight), (batch.added, 1.0)
+        if batch.easy is not None:
+            target[-batch.added :] = self._taught(batch.easy)
+            supervised[-batch.added :], weight[-batch.added :] = True, 1.0
+            added = batch.added, self._online_weight(total)
         with self._gradients_shared(update):
             with autocast(self.compute, self.device):
                 outputs = self._forward(images)
-            loss = total_loss(outputs, target, supervised, settings.auxiliary_weight, weight, batch.added)
+            loss = total_loss(outputs, target, supervised, settings.auxiliary_weight, weight, *added)
             self.scaler.scale(loss / settings.accumulate).backward()
         with torch.no_grad():
-            main = masked_mse(outputs[0], target, supervised, weight, batch.added)
+            main = masked_mse(outputs[0], target, supervised, weight, *added)
             self.sums += torch.stack([loss, main]).double()
         self._recent = [*self._recent[1 - _LOOK_BACK :], (batch.rows.numpy(), loss.detach())]
         if not update:
@@ -234,6 +242,20 @@ class Trainer:
     def _targets(self, batch: Batch) -> Tensor:
         keypoints = self._moved(batch.keypoints) * self.cells
         return encode(keypoints, self._moved(batch.present), self.network.heatmap_size, self.settings.sigma)
+
+    @torch.no_grad()
+    def _taught(self, easy: EasyViews) -> Tensor:
+        """The average's heatmaps [B, K, h, w] of the easy views, where they lie in the hard ones."""
+        assert self.average is not None  # the settings' checks
+        teacher = self.average.module.eval()
+        with autocast(self.compute, self.device):
+            heatmaps = teacher(normalise(easy.images, self.device, self.network))
+        return seen_in_the_hard_view(heatmaps.float(), easy, self.mirror, self.network.stride)
+
+    def _online_weight(self, total: int) -> float:
+        """Rises from 0: the average of the first steps knows nothing."""
+        ramp = self.settings.online_ramp * total
+        return self.settings.online_weight * min(1.0, self.position.step / ramp if ramp else 1.0)
 
     def _check_numbers(self) -> None:
         """ValueError when a recent loss is no number or has left all bounds; its batches' rows go into a file."""
