@@ -20,6 +20,10 @@ class Predictions:
     points: np.ndarray  # [M, K, 2] image pixels, NaN for keypoints that the teacher does not know
     scores: np.ndarray  # [M, K], 0 for those
 
+    def of(self, chosen: np.ndarray) -> Predictions:
+        """Some of the people, [M] bool."""
+        return Predictions(self.images[chosen], self.boxes[chosen], self.points[chosen], self.scores[chosen])
+
 
 @dataclass(frozen=True)
 class Opinion:

@@ -17,6 +17,7 @@ def problems(params: Params) -> list[str]:
         *_strategies(params),
         *_teachers(params),
         *_rounds(params),
+        *_outside(params),
         *_unknown_sources(params),
         *_twice(params),
         *_sampling(params),
@@ -72,7 +73,8 @@ def _teachers(params: Params) -> list[str]:
             "keypoints are right; leave out ask_teachers, pseudo_label.weigh and precision, or add sigmas"
         )
     for name, teacher in outside.items():
-        if missing := [source for source in params.data.labelled if source not in teacher.files]:
+        missing = [source for source in params.data.labelled if source not in (teacher.files or {})]
+        if missing and teacher.files is not None:
             found.append(f"ask_teachers.{name}.files: names no file for {missing[0]!r}, which is C")
     return found
 
@@ -118,6 +120,21 @@ def _in_words(crops: _Crops) -> str:
     return f"{crops[0][0]}x{crops[0][1]}, padding {crops[1]:g},"
 
 
+def _outside(params: Params) -> list[str]:
+    """A teacher from outside is a folder's files or a network in it."""
+    found = []
+    for name, teacher in params.ask_teachers.items():
+        if (teacher.files is None) == (teacher.network is None):
+            has = "neither" if teacher.files is None else "both"
+            found.append(f"ask_teachers.{name}: has {has} of files and network; allowed: one of them")
+        if teacher.network is not None and (Path(teacher.network).is_absolute() or ".." in Path(teacher.network).parts):
+            found.append(
+                f"ask_teachers.{name}.network = {teacher.network!r}: allowed: a file in ask_teachers.{name}.path, "
+                "which DVC watches"
+            )
+    return found
+
+
 def _unknown_sources(params: Params) -> list[str]:
     known = set(params.data.sources)
     return [
@@ -137,7 +154,7 @@ def _references(params: Params) -> dict[str, list[str]]:
         "detect_people.sources": list(params.detect_people.sources),
         "mine_hard_negatives.sources": params.mine_hard_negatives.sources,
         "pseudo_label.sources": params.pseudo_label.sources,
-        **{f"ask_teachers.{name}.files": list(each.files) for name, each in params.ask_teachers.items()},
+        **{f"ask_teachers.{name}.files": list(each.files or {}) for name, each in params.ask_teachers.items()},
         "evaluate.sets": params.evaluate.sets,
         "ablate_postprocessing.set": [params.ablate_postprocessing.set],
     }

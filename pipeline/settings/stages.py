@@ -201,15 +201,18 @@ class KeypointThreshold(Section):
 
 
 class OutsideTeacher(Section):
-    """What somebody else's network says of the pictures, in COCO keypoint results (JSON) or Parquet."""
+    """What somebody else's network says of the pictures: its answers in files, or the network itself, in ONNX."""
 
     card: str
-    """A YAML file: `names` of its keypoints in order, what its `score` means, its `licence`."""
+    """A YAML file: `names` of its keypoints in order, what its `score` means, its `licence`; and, where the network
+    itself is asked, how (`network`): see docs/teachers.md."""
     path: str
     """What DVC watches: the folder with its files."""
-    files: Annotated[dict[Name, str], Field(min_length=1)]
-    """By source, its file in that folder; C's is needed, where its offsets and scores are
-    measured; the validation's tells how good it is where nothing was fitted."""
+    files: Annotated[dict[Name, str], Field(min_length=1)] | None = None
+    """By source, its file in that folder, COCO keypoint results (JSON) or Parquet; C's is needed, where its offsets and
+    scores are measured; the validation's tells how good it is where nothing was fitted."""
+    network: str | None = None
+    """In place of files: an ONNX network in that folder, which is asked about all people of C, U and the validation."""
     weight: Positive
     """Of what it says in the ensemble; a teacher of ours has 1."""
 

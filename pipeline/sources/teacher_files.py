@@ -3,48 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
 from pipeline.learning.outside import Predictions
 from pipeline.records.keypoints import KeypointSet
 from pipeline.records.text import parse_json, read_file
-from pipeline.sources.records import is_text
-
-_KEYS = ("names", "score", "licence")
-
-
-@dataclass(frozen=True)
-class Card:
-    """What the numbers of a teacher mean: its keypoints' names in order, what a score says, and the licence."""
-
-    names: tuple[str, ...]
-    score: str
-    licence: str
-
-
-def read_card(path: str | Path) -> Card:
-    """A teacher's card, a YAML file with `names`, `score` and `licence`. ValueError names the file and the key."""
-    try:
-        raw = yaml.safe_load(read_file(path))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(raw, dict) or set(raw) != set(_KEYS):
-        found = sorted(map(str, raw)) if isinstance(raw, dict) else type(raw).__name__
-        raise ValueError(f"{path}: expected the keys {', '.join(_KEYS)}, got {found}")
-    names = raw["names"]
-    if not isinstance(names, list) or not names or not all(map(is_text, names)) or len(set(names)) != len(names):
-        raise ValueError(f"{path}: names: expected the keypoints' names, each once, got {names!r:.100}")
-    for key in ("score", "licence"):
-        if not is_text(raw[key]):
-            raise ValueError(f"{path}: {key}: expected a text, got {raw[key]!r:.100}")
-    return Card(tuple(names), raw["score"], raw["licence"])
+from pipeline.sources.teacher_card import Card, shared_names
 
 
 def read_predictions(path: Path, card: Card, images: pa.Table, target: KeypointSet) -> Predictions:
@@ -57,9 +26,7 @@ def read_predictions(path: Path, card: Card, images: pa.Table, target: KeypointS
         ValueError: the file cannot be read, a record is malformed (by its number), no picture is the source's, or the
             card and the target set share no name.
     """
-    shared = [(card.names.index(name), k) for k, name in enumerate(target.names) if name in card.names]
-    if not shared:
-        raise ValueError(f"{path}: its keypoints {list(card.names)} and those of '{target.name}' share no name")
+    here, there = shared_names(path, card, target)
     by_name = {name: row for row, name in enumerate(images["file_name"].to_pylist())}
     by_id = {name.split(":", 1)[1]: row for row, name in enumerate(images["image_id"].to_pylist())}
     records = _records(path)
@@ -74,7 +41,6 @@ def read_predictions(path: Path, card: Card, images: pa.Table, target: KeypointS
         boxes.append(_box(path, number, record, keypoints))
     if not rows:
         raise ValueError(f"{path}: none of its {len(records)} records is on a picture of this source")
-    there, here = [k for _, k in shared], [k for k, _ in shared]
     points, scores = np.full((len(rows), len(target), 2), np.nan), np.zeros((len(rows), len(target)))
     found = np.stack(triples)
     points[:, there], scores[:, there] = found[:, here, :2], found[:, here, 2]

@@ -25,6 +25,8 @@ from pipeline.learning.calibration import (
     right_keypoints,
 )
 from pipeline.learning.outside import Predictions, offsets, whose
+from pipeline.learning.shards import forget, shards_of
+from pipeline.learning.shards import joined as shards_joined
 from pipeline.learning.training.validation import oks_to_truth, validation_figures
 from pipeline.progress import Progress
 from pipeline.records.alignment import joined, read_in
@@ -40,56 +42,87 @@ from pipeline.records.tables import (
     write_table,
 )
 from pipeline.settings import OutsideTeacher, Params
-from pipeline.sources.teacher_files import read_card, read_predictions
+from pipeline.sources.teacher_card import read_card, shared_names
+from pipeline.sources.teacher_files import read_predictions
+from pipeline.sources.teacher_networks import AskShard, content_of, files_of, load
 from pipeline.steps.compose_sets import labelled_rows
 
 TARGETS = (0.8, 0.9, 0.95)  # precisions whose cost the figures tell
+DOUBTFUL = 0.1  # share of right keypoints below which a teacher is rather misread than bad
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
-    """Write what teacher `item` says of the people of each source that it has a file for."""
+    """Write what teacher `item` says of the people of each source that it is asked about."""
     assert item is not None
     teacher, target = params.ask_teachers[item], load_keypoint_set(params.data.keypoints)
     labelled = joined(labelled_rows(params))
     with progress.task("measure"):
-        found = on_people(teacher, labelled, target)
+        found = on_people(params, progress, item, labelled)
         away, calibration, figures = measured(found, labelled, target)
-    inputs: list[str | Path] = [teacher.card, *(Path(teacher.path) / name for name in teacher.files.values())]
-    made_by = provenance(teacher.model_dump(), inputs)
+    made_by = provenance(teacher.model_dump(), [teacher.card, *content(teacher)])
     with progress.task("write"), written(layout.OUTSIDE / item) as folder:
         folder.mkdir(parents=True)
-        for source in teacher.files:
+        for source in asked_about(params, teacher, labelled):
             if source in params.data.validation and source not in params.data.labelled:
                 people = labelled_people(read_in(layout.instances(source), target))
-                moved = corrected(on_people(teacher, people, target), away)
+                moved = corrected(on_people(params, progress, item, people), away)
                 figures[f"on {source}"] = accuracy(moved, people, target, calibration(moved.scores))
                 continue
-            people, identity = people_of(params, labelled, source)
-            answers = on_people(teacher, people, target)
+            if (mine := of_source(labelled, source)).any():
+                people, identity = labelled.filter(pa.array(mine)), "instance_id"
+                answers = found.of(mine)
+            else:
+                people, identity = read_table(layout.detections(source), "detections"), "detection_id"
+                answers = on_people(params, progress, item, people)
             info = TableInfo(target, table_info(people).image_roots, made_by)
             table = answered(answers, people, people[identity].to_pylist(), away, calibration, info)
             write_table(folder / f"{source}.parquet", table)
             figures[f"answered on {source}"] = float(np.isfinite(answers.points[:, :, 0]).any(1).mean())
+    forget(f"ask_teachers/{item}")
     card = read_card(teacher.card)
     figures |= {"card": {"names": list(card.names), "score": card.score, "licence": card.licence}}
+    if figures["right"] < DOUBTFUL:
+        progress.say(
+            f"warning: {figures['right']:.0%} of what teacher {item} says of C is right: is {teacher.card} its card "
+            "(names, and of a network channels, mean, std, layout, unit, split_ratio)?"
+        )
     write_json(layout.figures("ask_teachers", item), figures)
     return {key: value for key, value in figures.items() if not isinstance(value, list | dict)}
 
 
-def people_of(params: Params, labelled: pa.Table, source: str) -> tuple[pa.Table, str]:
-    """The people of a source that a teacher is asked about, and the column that names them: C's, or those detected."""
-    if source in labelled["source"].unique().to_pylist():
-        return labelled.filter(pa.array([name == source for name in labelled["source"].to_pylist()])), "instance_id"
-    return read_table(layout.detections(source), "detections"), "detection_id"
+def asked_about(params: Params, teacher: OutsideTeacher, labelled: pa.Table) -> list[str]:
+    """The sources of a teacher's files; a network's are all whose people matter."""
+    if teacher.files is not None:
+        return list(teacher.files)
+    sources = [*labelled["source"].unique().to_pylist(), *params.data.validation, *params.pseudo_label.sources]
+    return list(dict.fromkeys(sources))
 
 
-def on_people(teacher: OutsideTeacher, people: pa.Table, target: KeypointSet) -> Predictions:
-    """What its files say of each person [N] of a table; NaN where they say nothing."""
-    rows, sources = people.num_rows, people["source"].to_pylist()
-    points, scores = np.full((rows, len(target), 2), np.nan), np.zeros((rows, len(target)))
-    boxes, card = to_numpy(people, "bbox").astype(float), read_card(teacher.card)
+def content(teacher: OutsideTeacher) -> list[Path]:
+    """The files that a teacher consists of, beside its card."""
+    folder = Path(teacher.path)
+    if teacher.files is not None:
+        return [folder / name for name in teacher.files.values()]
+    return files_of(folder / str(teacher.network))
+
+
+def of_source(people: pa.Table, source: str) -> np.ndarray:
+    """[N] which people of a table are a source's."""
+    return np.array([name == source for name in people["source"].to_pylist()], bool)
+
+
+def on_people(params: Params, progress: Progress, item: str, people: pa.Table) -> Predictions:
+    """What teacher `item` says of each person [N] of a table; NaN where it says nothing."""
+    teacher, target = params.ask_teachers[item], load_keypoint_set(params.data.keypoints)
+    boxes = to_numpy(people, "bbox").astype(float)
+    points, scores = np.full((people.num_rows, len(target), 2), np.nan), np.zeros((people.num_rows, len(target)))
+    if teacher.files is None:
+        here, there, said = by_network(params, progress, item, people)
+        points[:, there], scores[:, there] = said["points"][:, here], said["scores"][:, here]
+        return Predictions(np.arange(people.num_rows), boxes, points, scores)
+    card = read_card(teacher.card)
     for source, name in teacher.files.items():
-        mine = np.array([i for i, where in enumerate(sources) if where == source], int)
+        mine = np.flatnonzero(of_source(people, source))
         if not len(mine):
             continue
         images = read_table(layout.images(source), "images")
@@ -99,7 +132,23 @@ def on_people(teacher: OutsideTeacher, people: pa.Table, target: KeypointSet) ->
         which = whose(boxes[mine], shown, predictions)
         points[mine[which >= 0]] = predictions.points[which[which >= 0]]
         scores[mine[which >= 0]] = predictions.scores[which[which >= 0]]
-    return Predictions(np.arange(rows), boxes, points, scores)
+    return Predictions(np.arange(people.num_rows), boxes, points, scores)
+
+
+def by_network(
+    params: Params, progress: Progress, item: str, people: pa.Table
+) -> tuple[list[int], list[int], dict[str, np.ndarray]]:
+    """What teacher `item`'s network says of people, in its own keypoints, and which of them are which of ours."""
+    teacher, target = params.ask_teachers[item], load_keypoint_set(params.data.keypoints)
+    path, card = Path(teacher.path) / str(teacher.network), read_card(teacher.card)
+    if card.network is None:
+        raise ValueError(f"{teacher.card}: `network` is missing: how {path} is asked, see docs/teachers.md")
+    here, there = shared_names(teacher.card, card, target)
+    ask = AskShard(f"ask_teachers/{item}", people, path, content_of(path), card, params.pseudo_label.decoding)
+    load(path, ask.content, card)  # so that what is wrong is said before anything is spread
+    files = progress.map(ask, shards_of(people, params.spread.shard_images), description=f"ask {item}", unit="shard")
+    nothing = np.zeros((0, len(card.names)))
+    return here, there, shards_joined(files, points=np.zeros((*nothing.shape, 2)), scores=nothing)
 
 
 def measured(

@@ -13,7 +13,8 @@ import pytest
 
 from pipeline.records.keypoints import KeypointSet
 from pipeline.records.tables import TableInfo, table_from
-from pipeline.sources.teacher_files import Card, read_card, read_predictions
+from pipeline.sources.teacher_card import Card, read_card
+from pipeline.sources.teacher_files import read_predictions
 
 CARD = Card(("left_eye", "nose"), "its own", "CC0")
 TARGET = KeypointSet("mine", ("nose", "neck", "left_eye"), (), (), None, ())

@@ -8,8 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from model import build, checkpoints
+from model.export import export
 from pipeline import layout
+from pipeline.learning.ensemble import FuseShard
 from pipeline.progress import Progress
 from pipeline.records.artefacts import read_json
 from pipeline.records.keypoints import load_keypoint_set
@@ -17,6 +21,8 @@ from pipeline.records.tables import TableInfo, read_table, table_from, to_numpy,
 from pipeline.settings import OutsideTeacher, Params, load_params
 from pipeline.settings.profile import PROFILES
 from pipeline.steps import ask_teachers, pseudo_label
+from tests.model.conftest import with_random_statistics
+from tests.pipeline.workspace import MODEL
 
 COCO = load_keypoint_set("coco")
 PEOPLE, OFFSET = 200, np.array([0.0, 0.04])  # lower, by a twenty-fifth of the person
@@ -142,3 +148,60 @@ def test_a_quantile_leaves_out_that_share_of_each_keypoint(truth: dict[str, np.n
     params = settings({"mode": "quantile", "value": 0.4})
     kept = pseudo_label.chosen_keypoints(params.pseudo_label.cut, scores, None)
     assert kept.sum(0).tolist() == [60, 60, 60]
+
+
+NETWORK = """\
+network:
+  {input: crops, input_size: [96, 64], layout: NCHW, channels: RGB, mean: [0, 0, 0], std: [1, 1, 1], padding: 1.25,
+   fit: grow, output: heatmaps, outputs: [heatmaps]}
+"""
+
+
+def test_a_network_of_ours_says_what_our_teacher_says(truth: dict[str, np.ndarray]):
+    """Exported and asked as somebody else's, with the flip test; C's labels lie a known offset from what it says."""
+    random = np.random.default_rng(0)
+    for source in truth:
+        for path in sorted(Path(source).iterdir()):
+            coarse = random.integers(0, 255, (9, 6, 3), dtype=np.uint8)
+            cv2.imwrite(str(path), cv2.resize(coarse, (120, 180), interpolation=cv2.INTER_CUBIC))
+    torch.manual_seed(0)
+    network = with_random_statistics(build(MODEL | {"input_size": [96, 64]}, 17)).eval()
+    checkpoints.save(
+        network, layout.teacher("own"), {"keypoint_names": list(COCO.names), "padding": 1.25, "trained_on": "nothing"}
+    )
+    export(network, "nets/own.onnx")
+    Path("card.yaml").write_text(
+        f"names: [{', '.join(COCO.names)}]\nscore: height of its heatmap\nlicence: CC0\n{NETWORK}"
+    )
+    params = settings(0.3)
+    theirs = OutsideTeacher(card="card.yaml", path="nets", network="own.onnx", weight=1.0)
+    params = params.model_copy(update={"ask_teachers": {"they": theirs}})
+    params.data.labelled[:], params.data.validation[:], params.pseudo_label.sources[:] = (
+        ["train"],
+        ["train"],
+        ["unlabeled"],
+    )
+
+    ours = {}
+    for source, table in (("train", "instances"), ("unlabeled", "detections")):
+        people = read_table(getattr(layout, table)(source), table)
+        label = FuseShard(
+            "own", people, (layout.teacher("own"),), COCO, params.pseudo_label.decoding, 32, params.compute, "agreement"
+        )
+        ours[source] = label.read([label((0, PEOPLE))]).points
+    labelled = read_table(layout.instances("train"), "instances")
+    columns = {name: labelled[name] for name in labelled.column_names}
+    triples = np.concatenate([ours["train"] - OFFSET * SIZE, np.full((PEOPLE, 17, 1), 2)], 2)
+    columns |= {"keypoints": triples.reshape(PEOPLE, -1).astype(np.float32)}
+    write_table(layout.instances("train"), table_from("instances", columns, TableInfo("coco", {"train": "train"})))
+
+    ask_teachers.run(params, Progress(), "they")
+    figures = read_json(layout.figures("ask_teachers", "they"))
+    for name in COCO.names:
+        assert figures["offsets"][name] == pytest.approx(OFFSET, abs=0.001)
+    assert figures["right"] == 1
+    answers = read_table(layout.outside("they", "unlabeled"), "answers")
+    said = to_numpy(answers, "keypoints").reshape(PEOPLE, 17, 3)
+    np.testing.assert_allclose(said[:, :, :2], ours["unlabeled"] - OFFSET * SIZE, atol=0.5)
+    assert (said[:, :, 2] > 0.99).all()
+    assert read_table(layout.outside("they", "train"), "answers")["person_id"].to_pylist()[:2] == ["train:0", "train:1"]
