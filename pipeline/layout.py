@@ -109,6 +109,11 @@ def outside(name: str, source: str) -> Path:
     return OUTSIDE / name / f"{source}.parquet"
 
 
+def filled(source: str) -> Path:
+    """The people of a source of C or A with the keypoints that its labels lack, by the teachers."""
+    return Path("data/sets/filled") / f"{source}.parquet"
+
+
 def joint(strategy: str) -> Path:
     """Folder of a strategy's model after training on Phi."""
     return Path("models/joint") / strategy

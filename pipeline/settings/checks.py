@@ -18,6 +18,7 @@ def problems(params: Params) -> list[str]:
         *_teachers(params),
         *_rounds(params),
         *_outside(params),
+        *_filled(params),
         *_unknown_sources(params),
         *_twice(params),
         *_sampling(params),
@@ -135,6 +136,22 @@ def _outside(params: Params) -> list[str]:
     return found
 
 
+def _filled(params: Params) -> list[str]:
+    """What the teachers fill in are gaps of C's or A's labels, not those that a study of annotations has made."""
+    allowed = [*params.data.labelled, *params.align_labels.sources]
+    found = [
+        f"pseudo_label.fill_in: {name!r} is no source of C or A; allowed: {', '.join(allowed)}"
+        for name in params.pseudo_label.fill_in
+        if name in params.data.sources and name not in allowed
+    ]
+    if params.pseudo_label.fill_in and params.train_joint.annotations != "all":
+        found.append(
+            f"train_joint.annotations = {params.train_joint.annotations!r}: takes keypoints out that "
+            "pseudo_label.fill_in would fill in; allowed together: all"
+        )
+    return found
+
+
 def _unknown_sources(params: Params) -> list[str]:
     known = set(params.data.sources)
     return [
@@ -154,6 +171,7 @@ def _references(params: Params) -> dict[str, list[str]]:
         "detect_people.sources": list(params.detect_people.sources),
         "mine_hard_negatives.sources": params.mine_hard_negatives.sources,
         "pseudo_label.sources": params.pseudo_label.sources,
+        "pseudo_label.fill_in": params.pseudo_label.fill_in,
         **{f"ask_teachers.{name}.files": list(each.files or {}) for name, each in params.ask_teachers.items()},
         "evaluate.sets": params.evaluate.sets,
         "ablate_postprocessing.set": [params.ablate_postprocessing.set],

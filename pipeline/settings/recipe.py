@@ -28,6 +28,7 @@ def made(params: Params) -> dict[str, list[str]]:
         "ask_teachers": list(params.ask_teachers),
         "pseudo_label": params.pseudo_label.sources,
         "rounds": list(params.rounds),
+        "fill_in": params.pseudo_label.fill_in,
     }
 
 
@@ -75,6 +76,7 @@ def needed(params: Params) -> dict[str, set[str]]:
         "ask_teachers": set(params.ask_teachers) if "U" in letters else set(),
         "pseudo_label": by_letter.get("U", set()),
         "rounds": set(params.rounds) if "U" in letters else set(),
+        "fill_in": set(params.pseudo_label.fill_in) if "U" in letters else set(),
     }
 
 
@@ -96,9 +98,12 @@ _WHERE = {
     "train_teachers": ("train_teachers.models", "trained"),
     "ask_teachers": ("ask_teachers", "read"),
     "pseudo_label": ("pseudo_label.sources", "labelled"),
+    "fill_in": ("pseudo_label.fill_in", "filled in"),
     "rounds": ("rounds", "trained"),
 }
-_LETTER = {"align_labels": "A", "mine_hard_negatives": "H", "ask_teachers": "U", "pseudo_label": "U", "rounds": "U"}
+_LETTER = {"align_labels": "A", "mine_hard_negatives": "H"} | dict.fromkeys(
+    ("ask_teachers", "pseudo_label", "fill_in", "rounds"), "U"
+)
 
 
 def unneeded(params: Params) -> list[str]:

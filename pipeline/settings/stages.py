@@ -234,6 +234,9 @@ class PseudoLabel(Section):
     """Keypoints count in the loss as much as it is probable that they are right, by the same calibration."""
     min_keypoints: Count
     """People with fewer keypoints above the threshold are left out."""
+    fill_in: list[Name]
+    """Sources of C or A whose people get the keypoints that their labels lack (A's face) from the teachers, in
+    strategies that train on U, and marked; []: none."""
     decoding: Decoding
     """From the teachers' heatmaps to keypoints."""
     batch_size: Count

@@ -45,7 +45,7 @@ from pipeline.settings import OutsideTeacher, Params
 from pipeline.sources.teacher_card import read_card, shared_names
 from pipeline.sources.teacher_files import read_predictions
 from pipeline.sources.teacher_networks import AskShard, content_of, files_of, load
-from pipeline.steps.compose_sets import labelled_rows
+from pipeline.steps.compose_sets import labelled_rows, labelled_source, trained_rows
 
 TARGETS = (0.8, 0.9, 0.95)  # precisions whose cost the figures tell
 DOUBTFUL = 0.1  # share of right keypoints below which a teacher is rather misread than bad
@@ -71,6 +71,9 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
             if (mine := of_source(labelled, source)).any():
                 people, identity = labelled.filter(pa.array(mine)), "instance_id"
                 answers = found.of(mine)
+            elif source in params.pseudo_label.fill_in:
+                people, identity = trained_rows(labelled_source(params, source), target), "instance_id"
+                answers = on_people(params, progress, item, people)
             else:
                 people, identity = read_table(layout.detections(source), "detections"), "detection_id"
                 answers = on_people(params, progress, item, people)
@@ -94,7 +97,8 @@ def asked_about(params: Params, teacher: OutsideTeacher, labelled: pa.Table) -> 
     """The sources of a teacher's files; a network's are all whose people matter."""
     if teacher.files is not None:
         return list(teacher.files)
-    sources = [*labelled["source"].unique().to_pylist(), *params.data.validation, *params.pseudo_label.sources]
+    settings = params.pseudo_label
+    sources = [*labelled["source"].unique().to_pylist(), *params.data.validation, *settings.sources, *settings.fill_in]
     return list(dict.fromkeys(sources))
 
 

@@ -32,6 +32,8 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     for phase, letters in zip(("train", "fine_tune"), parse_strategy(item), strict=True):
         with progress.task(phase):
             paths = {letter: letter_files(params, letter, alone=letters == "A") for letter in letters}
+            if phase == "train" and "U" in letters:
+                paths = {letter: [filled_in(params, path) for path in files] for letter, files in paths.items()}
             tables = {letter: _rows(params, letter, files) for letter, files in paths.items()}
             made_by = provenance({"letters": letters}, [path for files in paths.values() for path in files])
             write_table(
@@ -62,9 +64,21 @@ def letter_files(params: Params, letter: str, alone: bool = False) -> list[Path]
     return [layout.letter(letter, source) for source in sources[letter]]
 
 
+def filled_in(params: Params, path: Path) -> Path:
+    """A letter's file, or the one with what the teachers have filled in: what they say counts beside U, in Phi."""
+    sources = {labelled_source(params, name): name for name in params.pseudo_label.fill_in}
+    return layout.filled(sources[path]) if path in sources else path
+
+
+def labelled_source(params: Params, name: str) -> Path:
+    """The file of a source of C or A that trains a keypoint model, by its name."""
+    return layout.letter("A", name) if name in params.align_labels.sources else layout.instances(name)
+
+
 def _rows(params: Params, letter: str, files: Sequence[Path]) -> list[pa.Table]:
     if letter == "C":
-        return [thinned(table, params.train_joint.annotations) for table in labelled_rows(params)]
+        target = load_keypoint_set(params.data.keypoints)
+        return [thinned(trained_rows(path, target), params.train_joint.annotations) for path in files]
     return [trained_rows(path) for path in files]
 
 

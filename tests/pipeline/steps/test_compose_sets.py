@@ -120,3 +120,24 @@ def test_one_labelled_source_is_the_same_to_the_bit_in_a_list(params: Params) ->
         compose_sets.run(parse_params(raw, "params.yaml"), Progress(), "CH-C")
         contents.append(layout.training_set("CH-C", "train").read_bytes())
     assert contents[0] == contents[1]
+
+
+def test_what_teachers_filled_in_counts_beside_u_in_phi_alone(params: Params) -> None:
+    compose(params, "ACU-AC")
+    compose(params, "AC-C")
+    sets = [
+        layout.training_set("ACU-AC", "fine_tune"),
+        *(layout.training_set("AC-C", p) for p in ("train", "fine_tune")),
+    ]
+    before = [path.read_bytes() for path in sets]
+    filled = params.model_copy(
+        update={"pseudo_label": params.pseudo_label.model_copy(update={"fill_in": ["external", "train"]})}
+    )
+    write_table(layout.filled("external"), people("external", 6, "labelled", "coco", 17, 17))
+    write_table(layout.filled("train"), people("train", 4, "labelled", "coco", 13, 13))
+    figures = compose(filled, "ACU-AC")
+    compose(filled, "AC-C")
+    assert [path.read_bytes() for path in sets] == before
+    assert [figures[f"train: rows of {letter}"] for letter in "ACU"] == [5, 3, 4]
+    phi = to_numpy(read_table(layout.training_set("ACU-AC", "train"), "instances"), "supervised")
+    assert phi.sum(1).tolist() == [17] * 5 + [13] * 3 + [4] * 4
