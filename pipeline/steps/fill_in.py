@@ -7,6 +7,8 @@ ensemble's score there, 0 at every keypoint that is labelled or left alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,25 +25,25 @@ from pipeline.records.keypoints import load_keypoint_set
 from pipeline.records.tables import TableInfo, table_from, table_info, to_numpy, write_table
 from pipeline.settings import Params
 from pipeline.steps.compose_sets import labelled_source, trained_rows
-from pipeline.steps.pseudo_label import calibrated, ensemble
+from pipeline.steps.pseudo_label import calibrated, ensemble, first_teachers
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
     """Write the people of source `item`, of C or A, with the keypoints that its labels lack."""
     assert item is not None
-    target = load_keypoint_set(params.data.keypoints)
+    target, teachers = load_keypoint_set(params.data.keypoints), first_teachers(params)
     people = trained_rows(labelled_source(params, item), target)
     with progress.task("label"):
-        label = ensemble(params, f"fill_in/{item}", people, "instance_id")
+        label = ensemble(params, f"fill_in/{item}", people, "instance_id", teachers)
         check_members(label.members, label.folders, people, params.compute)
         shards = shards_of(people, params.spread.shard_images)
         poses = label.read(progress.map(label, shards, description=f"fill in {item}", unit="shard"))
     probability = None
     if params.pseudo_label.calibrated:
         with progress.task("calibrate"):
-            probability = calibrated(params, progress, item)[0](poses.scores)
+            probability = calibrated(params, progress, f"{label.work}-calibration", teachers)[0](poses.scores)
     with progress.task("write"):
-        table = filled(params, people, poses, label.teachers, probability)
+        table = filled(params, people, poses, label.teachers, probability, teachers.inputs)
         write_table(layout.filled(item), table)
         forget(label.work)
     scores = to_numpy(table, "keypoint_scores")
@@ -57,7 +59,12 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
 
 
 def filled(
-    params: Params, people: pa.Table, poses: FusedPoses, teachers: list[str], probability: np.ndarray | None = None
+    params: Params,
+    people: pa.Table,
+    poses: FusedPoses,
+    teachers: list[str],
+    probability: np.ndarray | None,
+    inputs: Sequence[Path],
 ) -> pa.Table:
     """The same rows, the keypoints without a label from the teachers; `probability` [N, K] as for `pseudo_labels`."""
     settings = params.pseudo_label
@@ -73,8 +80,6 @@ def filled(
         "keypoint_scores": np.where(chosen, poses.scores, 0).astype(np.float32),
         "teacher": [" ".join(teachers) if any(row) else None for row in chosen],
     }
-    inputs = [layout.teacher(name) for name in params.train_teachers.models]
-    inputs += [layout.OUTSIDE / name for name in params.ask_teachers]
     info = table_info(people)
     made_by = provenance(settings.model_dump(), inputs)
     return table_from("instances", columns, TableInfo(info.keypoint_set, info.image_roots, made_by))
