@@ -98,17 +98,12 @@ _WHERE = {
     "train_teachers": ("train_teachers.models", "trained"),
     "ask_teachers": ("ask_teachers", "read"),
     "pseudo_label": ("pseudo_label.sources", "labelled"),
-    "rounds": ("rounds", "trained"),
     "fill_in": ("pseudo_label.fill_in", "filled in"),
+    "rounds": ("rounds", "trained"),
 }
-_LETTER = {
-    "align_labels": "A",
-    "mine_hard_negatives": "H",
-    "ask_teachers": "U",
-    "pseudo_label": "U",
-    "rounds": "U",
-    "fill_in": "U",
-}
+_LETTER = {"align_labels": "A", "mine_hard_negatives": "H"} | dict.fromkeys(
+    ("ask_teachers", "pseudo_label", "fill_in", "rounds"), "U"
+)
 
 
 def unneeded(params: Params) -> list[str]:

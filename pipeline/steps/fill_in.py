@@ -7,6 +7,8 @@ ensemble's score there, 0 at every keypoint that is labelled or left alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,8 +31,8 @@ from pipeline.steps.pseudo_label import calibrated, ensemble, first_teachers
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
     """Write the people of source `item`, of C or A, with the keypoints that its labels lack."""
     assert item is not None
-    target = load_keypoint_set(params.data.keypoints)
-    people, teachers = trained_rows(labelled_source(params, item), target), first_teachers(params)
+    target, teachers = load_keypoint_set(params.data.keypoints), first_teachers(params)
+    people = trained_rows(labelled_source(params, item), target)
     with progress.task("label"):
         label = ensemble(params, f"fill_in/{item}", people, "instance_id", teachers)
         check_members(label.members, label.folders, people, params.compute)
@@ -41,7 +43,7 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
         with progress.task("calibrate"):
             probability = calibrated(params, progress, f"{label.work}-calibration", teachers)[0](poses.scores)
     with progress.task("write"):
-        table = filled(params, people, poses, label.teachers, probability)
+        table = filled(params, people, poses, label.teachers, probability, teachers.inputs)
         write_table(layout.filled(item), table)
         forget(label.work)
     scores = to_numpy(table, "keypoint_scores")
@@ -57,7 +59,12 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
 
 
 def filled(
-    params: Params, people: pa.Table, poses: FusedPoses, teachers: list[str], probability: np.ndarray | None = None
+    params: Params,
+    people: pa.Table,
+    poses: FusedPoses,
+    teachers: list[str],
+    probability: np.ndarray | None,
+    inputs: Sequence[Path],
 ) -> pa.Table:
     """The same rows, the keypoints without a label from the teachers; `probability` [N, K] as for `pseudo_labels`."""
     settings = params.pseudo_label
@@ -74,5 +81,5 @@ def filled(
         "teacher": [" ".join(teachers) if any(row) else None for row in chosen],
     }
     info = table_info(people)
-    made_by = provenance(settings.model_dump(), first_teachers(params).inputs)
+    made_by = provenance(settings.model_dump(), inputs)
     return table_from("instances", columns, TableInfo(info.keypoint_set, info.image_roots, made_by))
