@@ -78,14 +78,14 @@ def harden(
         plate = np.full((*sizes[:, 2:].max(0, initial=0)[::-1], 3), _FILL)  # copied by rows, which one colour is not
         pieces = [plate[rows, columns] for _, rows, columns in _slices(i, sizes)]
         patches += [(*place, piece) for place, piece in zip(_slices(i, places), pieces, strict=True)]
-    for i, rows, columns, pixels in patches:
-        crops[i, rows, columns] = pixels
+    for row, rows, columns, pixels in patches:
+        crops[row, rows, columns] = pixels
     if _coloured(settings):
         for crop, matrix in zip(crops, colour_maps(colour, settings), strict=True):
             cv2.transform(crop, matrix, dst=crop)
     ways = _degradations(settings)
-    for i in np.flatnonzero(degrade[:, 0] < _DEGRADED).tolist() if ways else ():
-        _degrade(crops[i], ways[int(degrade[i, 0] / _DEGRADED * len(ways))], degrade[i, 1:], settings)
+    for row in np.flatnonzero(degrade[:, 0] < _DEGRADED).tolist() if ways else ():
+        _degrade(crops[row], ways[int(degrade[row, 0] / _DEGRADED * len(ways))], degrade[row, 1:], settings)
 
 
 def _draws(seed: int, epoch: int, positions: np.ndarray, series: int, numbers: int) -> np.ndarray:
