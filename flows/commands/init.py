@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -103,17 +104,27 @@ def _asked(given: dict[str, list[str]]) -> dict[str, list[str]]:
 
 
 def _into(arguments: Arguments, given: dict[str, list[str]]) -> int:
-    """Make a copy of the project (what is committed) and run there."""
+    """Make a copy of the project (what is committed) and run there; where that fails, none is left in the way.
+
+    ValueError where git makes none, in its own words.
+    """
     folder: Path = arguments.into
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"--into {folder}: is there already and not empty; go there and run ccm init")
-    subprocess.run(["git", "clone", "--quiet", str(Path.cwd()), str(folder)], check=True)
+    cloned = subprocess.run(
+        ["git", "clone", "--quiet", "--", str(Path.cwd()), str(folder)], capture_output=True, text=True
+    )
+    if cloned.returncode:
+        said = (cloned.stderr.strip().splitlines() or ["git clone failed"])[-1]
+        raise ValueError(f"--into {folder}: no copy of the project can be made there: {said}")
     command = [sys.executable, "-m", "flows.cli", "init"]
     for name, values in given.items():
         command += [f"--{name}", *map(_absolute, values)] if values else []
     command += ["--val-share", str(arguments.val_share), "--base", arguments.base, "--seed", str(arguments.seed)]
     done = subprocess.run(command, cwd=folder).returncode
-    if done == 0:
+    if done:
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
         print(f"the project is in {folder}: cd {folder}")
     return done
 

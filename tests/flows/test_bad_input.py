@@ -185,6 +185,13 @@ MODEL = {"backbone": "mobilenetv3_small_050", "weights": "none", "input_size": (
 CARD = {"keypoint_names": list("abcde"), "trained_on": "nothing", "padding": 1.25}
 
 
+def test_a_copy_that_cannot_be_made(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Outside of a git repository, and where nothing can be written."""
+    refused(capsys, "init", "--labelled", "a.json", "--into", "copy", mentions="--into copy: no copy of the project")
+    refused(capsys, "init", "--labelled", "a.json", "--into", "params.yaml/x", mentions="params.yaml/x")
+    assert not Path("copy").exists()
+
+
 def test_a_model_with_weights_that_are_no_numbers(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     network = build(MODEL, 5)
     path = checkpoints.save(network, "models/X", CARD)
