@@ -55,7 +55,7 @@ def main() -> None:
     place.mkdir(parents=True)
     with mounted("tmpfs", place, "size=2g"):
         project = Project(place)
-        print(f"undisturbed: {project.finish('ccm', 'run'):.0f} s", flush=True)
+        print(f"undisturbed: {project.finish(*RUN):.0f} s", flush=True)
         expected = project.artefacts()
         project.forget()
         full_disk(project, expected)
