@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,8 @@ def written(path: str | Path) -> Iterator[Path]:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
         else:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # of a read-only file system, over the reason for coming here
+                temporary.unlink(missing_ok=True)
 
 
 def _of_the_disk(error: BaseException | None) -> OSError | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -226,8 +227,6 @@ def test_places_where_nothing_can_be_written(project: Path, name: str) -> None:
 
 
 def test_what_was_there_stays_when_the_disk_is_full(project: Path) -> None:
-    import errno
-
     write_json("figures.json", {"a": 1})
 
     def half_written() -> None:
@@ -239,6 +238,18 @@ def test_what_was_there_stays_when_the_disk_is_full(project: Path) -> None:
         half_written()
     assert json.loads(Path("figures.json").read_text()) == {"a": 1}
     assert not list(project.glob("*.partial"))
+
+
+def test_a_read_only_file_system_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which refuses to remove the temporary file as well."""
+
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(ValueError, match=r"^figures\.json: cannot be written: Read-only file system"):
+        write_json("figures.json", {"a": 1})
 
 
 def test_keys_of_mixed_kinds_in_a_keypoint_set(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
