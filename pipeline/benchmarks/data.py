@@ -5,6 +5,8 @@
 crops: training samples a second of one core, from the labelled source of params.yaml or from any COCO file, warm cache.
 The figures are the process's own CPU time, so that other work on the machine adds less to them. `OpenCV` is the way
 of Xiao 2018 and Sun 2019 (imread and warpAffine, every sample decodes its image), for comparison on the same machine.
+`hard views` is with every change of pixels that the augmentation knows, and beside it how many times as long that takes
+as without, from turns that follow each other.
 annotations: a generated annotation file of COCO train2017's size to tables and back, in fresh processes.
 memory: workers that iterate over 700k training rows, as many as A, C, H and U have together.
 """
@@ -45,6 +47,9 @@ PARTS = ("crops", "annotations", "memory")
 SIZES = ((256, 192), (384, 288))
 PADDING = 1.25
 AUGMENTATION = Augmentation(rotation=40.0, scale=0.3, flip=0.5, half_body=0.3, half_body_keypoints=8)
+_COLOUR = {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 15.0}
+_REST = {"blur": 1.5, "noise": 15.0, "jpeg": 70, "cutout": 5, "occlusion": 2}
+HARD_VIEWS = AUGMENTATION.model_copy(update=_COLOUR | _REST)
 BATCH, ROUNDS, SAMPLES = 32, 7, 320
 _ROWS_OF_EPOCH = 40_000  # of the 700k, that the memory of workers is watched over
 
@@ -98,30 +103,41 @@ def _assembled(records: Records, found: list[Found], source: Source) -> Tables:
 
 
 def crop_figures(people: pa.Table) -> list[Figure]:
-    """Training samples a CPU second: OpenCV's way, decoding for every sample, and from the packed store."""
+    """Training samples a CPU second: OpenCV's way, decoding for every sample, and from the packed store; each of the
+    last two without and with hard views."""
     figures = []
     with tempfile.TemporaryDirectory() as folder:
         for size in SIZES:
             settings: dict[str, Any] = {"input_size": size, "padding": PADDING, "augmentation": AUGMENTATION}
             store = packed(people, Path(folder), **settings)
             name = f"{size[0]}x{size[1]}"
-            ways: list[tuple[str, Callable[[int], Iterable[int]]]] = [
-                (f"{name}, OpenCV", partial(_opencv, people, size)),
-                (f"{name}, every sample decodes its image", partial(_epoch, people, settings, None)),
-                (f"{name}, packed crop store", partial(_epoch, people, settings, store)),
+            plain = {f"{name}, every sample decodes its image": None, f"{name}, packed crop store": store}
+            ways: dict[str, Callable[[int], Iterable[int]]] = {f"{name}, OpenCV": partial(_opencv, people, size)}
+            for way, source in plain.items():
+                ways[way] = partial(_epoch, people, settings, source)
+                ways[f"{way}, hard views"] = partial(_epoch, people, {**settings, "augmentation": HARD_VIEWS}, source)
+            rates = _rates(ways)
+            figures += [
+                Figure(way, statistics.median(rate), max(rate), "samples/s/core") for way, rate in rates.items()
             ]
-            rates: dict[str, list[float]] = {way: [] for way, _ in ways}
-            for number in range(ROUNDS + 1):  # in turns, so that a busy moment of the machine hits all of them
-                for way, run in ways:
-                    started = time.process_time()
-                    samples = sum(run(number))
-                    if number:  # the first warms up
-                        rates[way].append(samples / (time.process_time() - started))
-            unit = "samples/s/core"
-            figures += [Figure(way, statistics.median(rate), max(rate), unit) for way, rate in rates.items()]
+            for way in plain:
+                ratios = [without / hard for without, hard in zip(rates[way], rates[f"{way}, hard views"], strict=True)]
+                figures.append(Figure(f"{way}, hard views", statistics.median(ratios), min(ratios), "times as long"))
             size_of_store = store.path.stat().st_size / people.num_rows / 1e3
             figures.append(Figure(f"{name}, packed crop store, a person", size_of_store, size_of_store, "kB"))
     return figures
+
+
+def _rates(ways: dict[str, Callable[[int], Iterable[int]]]) -> dict[str, list[float]]:
+    """Samples a CPU second of each way, a figure a round."""
+    rates: dict[str, list[float]] = {way: [] for way in ways}
+    for number in range(ROUNDS + 1):  # in turns, so that a busy moment of the machine hits all of them
+        for way, run in ways.items():
+            started = time.process_time()
+            samples = sum(run(number))
+            if number:  # the first warms up
+                rates[way].append(samples / (time.process_time() - started))
+    return rates
 
 
 def _epoch(people: pa.Table, settings: dict[str, Any], store: CropStore | None, number: int) -> Iterable[int]:

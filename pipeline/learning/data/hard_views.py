@@ -21,7 +21,7 @@ from pipeline.settings import Augmentation
 _STREAM = 1  # apart from the numbers of the geometric augmentation
 _BLOCK = 32  # positions that share a random stream
 _COLOUR, _DEGRADE, _COUNTS, _CUT, _PASTE = 4, 3, 2, 5, 8  # numbers a sample; the last two for each keypoint
-_DEGRADED = 0.5  # share of the samples that are blurred, noisy or compressed
+_DEGRADED = 0.25  # share of the samples that are blurred, noisy or compressed
 _SIDES = 0.1, 0.2  # of a patch, as shares of the crop's shorter side
 _FILL = np.array([124, 116, 104], np.uint8)  # RGB, ImageNet's mean: zero for the network
 _GREY = 127.5  # that contrast leaves alone
@@ -65,14 +65,19 @@ def harden(
     uniform = _draws(seed, epoch, positions, series, _COLOUR + _DEGRADE + _COUNTS + (_CUT + _PASTE) * count)
     colour, degrade, counts, places = np.split(uniform, np.cumsum([_COLOUR, _DEGRADE, _COUNTS]), axis=1)
     cut, paste = np.split(places.reshape(len(crops), _CUT + _PASTE, count), [_CUT], axis=1)
-    within = np.array([crops.shape[2], crops.shape[1]]) - 1
-    points = np.rint(np.where(present[:, :, None], keypoints, 0)).astype(int).clip(0, within)
+    edge = np.array([crops.shape[2], crops.shape[1]])
+    points = np.rint(np.where(present[:, :, None], keypoints, 0)).astype(int).clip(0, edge - 1)
     patches: list[_Patch] = []  # all are taken before any is laid down
     if settings.occlusion:
         chosen = _chosen(present, paste[:, 0], counts[:, 0], settings.occlusion)
         patches += _of_others(crops, points, present, chosen, paste, _neighbours(positions))
     if settings.cutout:
-        patches += _plain(crops, points, _chosen(present, cut[:, 0], counts[:, 1], settings.cutout), cut)
+        i, k = _chosen(present, cut[:, 0], counts[:, 1], settings.cutout)
+        places = _rectangles(points[i, k], cut[i, 1:, k], int(edge.min())).clip(0, np.tile(edge, 2))
+        sizes = places - np.tile(places[:, :2], 2)
+        plate = np.full((*sizes[:, 2:].max(0, initial=0)[::-1], 3), _FILL)  # copied by rows, which one colour is not
+        pieces = [plate[rows, columns] for _, rows, columns in _slices(i, sizes)]
+        patches += [(*place, piece) for place, piece in zip(_slices(i, places), pieces, strict=True)]
     for i, rows, columns, pixels in patches:
         crops[i, rows, columns] = pixels
     if _coloured(settings):
@@ -126,7 +131,8 @@ def _degrade(crop: np.ndarray, way: str, uniform: np.ndarray, settings: Augmenta
     """Blur, disturb or compress a crop [H, W, 3] in place, as strongly as uniform [2] says."""
     strength = uniform[0] * getattr(settings, way)
     if way == "blur":
-        cv2.GaussianBlur(crop, (0, 0), max(strength, 0.1), dst=crop)
+        taps = 2 * round(2 * strength) + 1  # two deviations either way: OpenCV's three take twice as long
+        cv2.GaussianBlur(crop, (taps, taps), max(strength, 0.1), dst=crop)
     elif way == "noise":
         start = int(uniform[1] * _NOISES)
         noise = _noise(crop.size)[start : start + crop.size].reshape(crop.shape)
@@ -153,54 +159,53 @@ def _neighbours(positions: np.ndarray) -> np.ndarray:
     return found
 
 
-def _chosen(present: np.ndarray, order: np.ndarray, share: np.ndarray, most: int) -> list[tuple[int, int]]:
-    """Keypoints (sample, keypoint) to cover: of each sample 0 to `most`, as many alike, of those present [B, K]."""
+def _chosen(present: np.ndarray, order: np.ndarray, share: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Samples [N] and keypoints [N] to cover: of each sample 0 to `most`, as many alike, of those present [B, K]."""
     wanted = np.minimum((share * (most + 1)).astype(int), present.sum(1))
-    ranked = np.where(present, order, 2).argsort(1)
-    return [(i, int(k)) for i, number in enumerate(wanted) for k in ranked[i, :number]]
+    samples, keypoints = np.nonzero(np.where(present, order, 2).argsort(1).argsort(1) < wanted[:, None])
+    return samples, keypoints
 
 
-def _rectangle(point: np.ndarray, uniform: np.ndarray, size: int) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of a patch, from uniform [4], in a crop whose shorter side is `size`.
+def _rectangles(points: np.ndarray, uniform: np.ndarray, size: int) -> np.ndarray:
+    """Patches [N, 4] (left, top, right, bottom; pixels), from uniform [N, 4], in crops whose shorter side is `size`.
 
-    The pixel `point` [2] lies in it, anywhere: the middle of the patch would tell where the keypoint is.
+    The pixel `points` [N, 2] lies in its patch, anywhere: the middle of the patch would tell where the keypoint is.
     """
     low, high = _SIDES
-    width, height = (max(round(size * (low + (high - low) * share)), 1) for share in uniform[:2])
-    left, top = int(point[0]) - int(uniform[2] * width), int(point[1]) - int(uniform[3] * height)
-    return left, top, left + width, top + height
+    sides = np.maximum(np.rint(size * (low + (high - low) * uniform[:, :2])).astype(int), 1)
+    corners = points - (uniform[:, 2:] * sides).astype(int)
+    return np.concatenate([corners, corners + sides], 1)
 
 
-def _plain(crops: np.ndarray, points: np.ndarray, chosen: list[tuple[int, int]], uniform: np.ndarray) -> list[_Patch]:
-    patches = []
-    for i, k in chosen:
-        left, top, right, bottom = _rectangle(points[i, k], uniform[i, 1:, k], min(crops.shape[1:3]))
-        patches.append((i, slice(max(top, 0), bottom), slice(max(left, 0), right), _FILL))
-    return patches
+def _slices(samples: np.ndarray, rectangles: np.ndarray) -> list[tuple[int, slice, slice]]:
+    """Sample, rows and columns of rectangles [N, 4]."""
+    return [
+        (sample, slice(top, bottom), slice(left, right))
+        for sample, (left, top, right, bottom) in zip(samples.tolist(), rectangles.tolist(), strict=True)
+    ]
 
 
 def _of_others(
     crops: np.ndarray,
     points: np.ndarray,
     present: np.ndarray,
-    chosen: list[tuple[int, int]],
+    chosen: tuple[np.ndarray, np.ndarray],
     uniform: np.ndarray,
     neighbours: np.ndarray,
 ) -> list[_Patch]:
-    height, width = crops.shape[1:3]
-    patches = []
-    for i, k in chosen:
-        other = neighbours[i]
-        shown = np.flatnonzero(present[other])
-        if not len(shown):
-            continue
-        left, top, right, bottom = _rectangle(points[i, k], uniform[i, 2:6, k], min(height, width))
-        # Where the other's keypoint lies in the patch is drawn anew, or it would mark the place of this one.
-        x, y = points[other, shown[int(uniform[i, 1, k] * len(shown))]]
-        begin_x = min(max(int(x) - int(uniform[i, 6, k] * (right - left)), 0), width - (right - left))
-        begin_y = min(max(int(y) - int(uniform[i, 7, k] * (bottom - top)), 0), height - (bottom - top))
-        across, down = begin_x - left, begin_y - top  # from this crop's pixels to the other's
-        left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
-        piece = crops[other, top + down : bottom + down, left + across : right + across].copy()
-        patches.append((i, slice(top, bottom), slice(left, right), piece))
-    return patches
+    """Patches over the `chosen` keypoints, each copied from about a keypoint of the sample's neighbour."""
+    samples, keypoints = chosen
+    there = present[neighbours[samples]].any(1)
+    samples, keypoints = samples[there], keypoints[there]
+    others, numbers = neighbours[samples], uniform[samples, :, keypoints]
+    edge = np.array([crops.shape[2], crops.shape[1]])
+    rectangles = _rectangles(points[samples, keypoints], numbers[:, 2:6], int(edge.min()))
+    counted = present[others].cumsum(1)
+    taken = (counted > (numbers[:, 1] * counted[:, -1]).astype(int)[:, None]).argmax(1)
+    # Where the other's keypoint lies in the patch is drawn anew, or it would mark the place of this one.
+    sides = rectangles[:, 2:] - rectangles[:, :2]
+    corners = (points[others, taken] - (numbers[:, 6:] * sides).astype(int)).clip(0, edge - sides)
+    shifts = np.tile(corners - rectangles[:, :2], 2)  # from this crop's pixels to the other's
+    rectangles = rectangles.clip(0, np.tile(edge, 2))
+    sources = _slices(others, rectangles + shifts)
+    return [(*place, crops[source].copy()) for place, source in zip(_slices(samples, rectangles), sources, strict=True)]

@@ -31,10 +31,16 @@ def test_every_way_of_cutting_crops_is_measured(tmp_path: Path, monkeypatch: pyt
     assert [figure.name for figure in figures] == [
         "64x48, OpenCV",
         "64x48, every sample decodes its image",
+        "64x48, every sample decodes its image, hard views",
         "64x48, packed crop store",
+        "64x48, packed crop store, hard views",
+        "64x48, every sample decodes its image, hard views",
+        "64x48, packed crop store, hard views",
         "64x48, packed crop store, a person",
     ]
     assert all(figure.median > 0 for figure in figures)
+    rates, (ratio,) = [figure.median for figure in figures[3:5]], [figure.median for figure in figures[6:7]]
+    assert ratio == rates[0] / rates[1]
 
 
 def test_images_that_are_not_there_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -75,9 +75,9 @@ def test_without_strength_batches_are_what_they_were(tmp_path: Path):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_every_setting_changes_pixels_and_nothing_else(tmp_path: Path, name: str):
-    table = noise_people(tmp_path, 8)
+    table = noise_people(tmp_path, 32)
     plain, hard = (batches(table, augmentation=ALL.model_copy(update=more)) for more in ({}, {name: EVERY[name]}))
-    assert not torch.equal(plain[0].images, hard[0].images)
+    assert not all(torch.equal(one.images, other.images) for one, other in zip(plain, hard, strict=True))
     for one, other in zip(plain, hard, strict=True):
         assert content(one)[1:] == content(other)[1:], "a covered keypoint stays labelled and supervised"
 
@@ -242,11 +242,11 @@ def test_colours_of_a_crop_are_those_of_its_map():
     assert 0.5 <= min(factors) < 0.8 < 1.2 < max(factors) <= 1.5
 
 
-def test_every_second_crop_is_blurred_noisy_or_compressed():
+def test_every_fourth_crop_is_blurred_noisy_or_compressed():
     smooth = np.tile((np.arange(WIDTH) * 3)[None, None, :, None], (400, HEIGHT, 1, 3)).astype(np.uint8)
     for settings in ({"noise": 20.0}, {"blur": 2.0, "noise": 20.0, "jpeg": 90}):
         touched = (hardened(smooth, with_(**settings)) != smooth).any((1, 2, 3))
-        assert 160 < touched.sum() < 240
+        assert 70 < touched.sum() < 130
 
 
 def test_noise_has_the_deviation_asked_for():
