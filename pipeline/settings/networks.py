@@ -118,7 +118,7 @@ class Augmentation(Section):
     hue: Annotated[float, Field(ge=0, le=180)] = 0.0
     """Degrees by which its colours are turned, either way, at most."""
     blur: Annotated[float, Field(ge=0, le=10)] = 0.0
-    """Deviation of a Gaussian blur in crop pixels, at most. Of blur, noise and jpeg, every fourth crop gets one."""
+    """Deviation of a Gaussian blur in crop pixels, at most. Of blur, noise and jpeg, every fifth crop gets one."""
     noise: Annotated[float, Field(ge=0, le=100)] = 0.0
     """Deviation of Gaussian noise in levels of 255, at most."""
     jpeg: Annotated[int, Field(ge=0, le=99)] = 0

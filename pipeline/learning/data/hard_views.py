@@ -21,7 +21,7 @@ from pipeline.settings import Augmentation
 _STREAM = 1  # apart from the numbers of the geometric augmentation
 _BLOCK = 32  # positions that share a random stream
 _COLOUR, _DEGRADE, _COUNTS, _CUT, _PASTE = 4, 3, 2, 5, 8  # numbers a sample; the last two for each keypoint
-_DEGRADED = 0.25  # share of the samples that are blurred, noisy or compressed
+_DEGRADED = 0.2  # share of the samples that are blurred, noisy or compressed
 _SIDES = 0.1, 0.2  # of a patch, as shares of the crop's shorter side
 _FILL = np.array([124, 116, 104], np.uint8)  # RGB, ImageNet's mean: zero for the network
 _GREY = 127.5  # that contrast leaves alone
@@ -72,20 +72,15 @@ def harden(
         chosen = _chosen(present, paste[:, 0], counts[:, 0], settings.occlusion)
         patches += _of_others(crops, points, present, chosen, paste, _neighbours(positions))
     if settings.cutout:
-        i, k = _chosen(present, cut[:, 0], counts[:, 1], settings.cutout)
-        places = _rectangles(points[i, k], cut[i, 1:, k], int(edge.min())).clip(0, np.tile(edge, 2))
-        sizes = places - np.tile(places[:, :2], 2)
-        plate = np.full((*sizes[:, 2:].max(0, initial=0)[::-1], 3), _FILL)  # copied by rows, which one colour is not
-        pieces = [plate[rows, columns] for _, rows, columns in _slices(i, sizes)]
-        patches += [(*place, piece) for place, piece in zip(_slices(i, places), pieces, strict=True)]
-    for row, rows, columns, pixels in patches:
-        crops[row, rows, columns] = pixels
+        patches += _plain(edge, points, _chosen(present, cut[:, 0], counts[:, 1], settings.cutout), cut)
+    for i, rows, columns, pixels in patches:
+        crops[i, rows, columns] = pixels
     if _coloured(settings):
         for crop, matrix in zip(crops, colour_maps(colour, settings), strict=True):
             cv2.transform(crop, matrix, dst=crop)
     ways = _degradations(settings)
-    for row in np.flatnonzero(degrade[:, 0] < _DEGRADED).tolist() if ways else ():
-        _degrade(crops[row], ways[int(degrade[row, 0] / _DEGRADED * len(ways))], degrade[row, 1:], settings)
+    for i in np.flatnonzero(degrade[:, 0] < _DEGRADED).tolist() if ways else ():
+        _degrade(crops[i], ways[int(degrade[i, 0] / _DEGRADED * len(ways))], degrade[i, 1:], settings)
 
 
 def _draws(seed: int, epoch: int, positions: np.ndarray, series: int, numbers: int) -> np.ndarray:
@@ -183,6 +178,19 @@ def _slices(samples: np.ndarray, rectangles: np.ndarray) -> list[tuple[int, slic
         (sample, slice(top, bottom), slice(left, right))
         for sample, (left, top, right, bottom) in zip(samples.tolist(), rectangles.tolist(), strict=True)
     ]
+
+
+def _plain(
+    edge: np.ndarray, points: np.ndarray, chosen: tuple[np.ndarray, np.ndarray], uniform: np.ndarray
+) -> list[_Patch]:
+    """Patches of one colour over the `chosen` keypoints, in crops of the size `edge` (width, height)."""
+    samples, keypoints = chosen
+    numbers = uniform[samples, 1:, keypoints]
+    places = _rectangles(points[samples, keypoints], numbers, int(edge.min())).clip(0, np.tile(edge, 2))
+    sizes = places - np.tile(places[:, :2], 2)
+    plate = np.full((*sizes[:, 2:].max(0, initial=0)[::-1], 3), _FILL)  # copied by rows, which one colour is not
+    pieces = [plate[rows, columns] for _, rows, columns in _slices(samples, sizes)]
+    return [(*place, piece) for place, piece in zip(_slices(samples, places), pieces, strict=True)]
 
 
 def _of_others(
