@@ -95,8 +95,14 @@ def run(predictor: Predictor, sources: Sequence[str], wanted: Wanted, out: TextI
                 except ValueError as error:
                     fault(str(error))
     finally:  # also when interrupted: what was found so far
-        _write(predictor, collected, wanted)
+        _write(predictor, collected, wanted, _root(files))
     return int(bool(collected.faults))
+
+
+def _root(files: Sequence[tuple[Path, Path]]) -> str:
+    """The folder that all names are below; several sources have none in common."""
+    roots = {Path(*path.parts[: len(path.parts) - len(name.parts)]) for path, name in files}
+    return str(roots.pop()) if len(roots) == 1 else "."
 
 
 def _pictures(
@@ -242,7 +248,7 @@ def stop_between_frames() -> Iterator[Callable[[], bool]]:
         raise KeyboardInterrupt
 
 
-def _write(predictor: Predictor, collected: _Collected, wanted: Wanted) -> None:
+def _write(predictor: Predictor, collected: _Collected, wanted: Wanted, root: str) -> None:
     if wanted.sheet is not None and collected.sheet:
         save_picture(wanted.sheet, tiled(collected.sheet))
     if wanted.coco is not None:
@@ -254,7 +260,7 @@ def _write(predictor: Predictor, collected: _Collected, wanted: Wanted) -> None:
         with written(wanted.coco) as temporary:
             temporary.write_bytes(orjson.dumps(entries))
     if wanted.table is not None:
-        write_table(wanted.table, _table(predictor, collected))
+        write_table(wanted.table, _table(predictor, collected, root))
 
 
 def image_id(name: str) -> int | str:
@@ -270,8 +276,8 @@ def image_ids(names: Sequence[str]) -> list[int | str]:
     return [number if counts[number] == 1 else name for name, number in zip(names, numbers, strict=True)]
 
 
-def _table(predictor: Predictor, collected: _Collected) -> Any:
-    """A `poses` table, image by image."""
+def _table(predictor: Predictor, collected: _Collected, root: str) -> Any:
+    """A `poses` table, image by image, of pictures below `root`."""
     counts = [len(people) for people in collected.people]
     names = [name for name, count in zip(collected.names, counts, strict=True) for _ in range(count)]
     keypoints = len(predictor.names)
@@ -290,4 +296,4 @@ def _table(predictor: Predictor, collected: _Collected) -> Any:
         "score": np.concatenate([np.zeros(0), *(p.scores for p in collected.people)]).astype(np.float32),
         "model": ["model"] * rows,
     }
-    return table_from("poses", columns, TableInfo(predictor.keypoints, {SOURCE: "."}))
+    return table_from("poses", columns, TableInfo(predictor.keypoints, {SOURCE: root}))

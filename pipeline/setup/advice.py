@@ -115,7 +115,7 @@ def _trainings(base: Mapping[str, Any], facts: Facts, gpu: bool) -> Advice:
     total = min(max(passes * people, least), most)
     each = math.ceil(total / _ROUNDS / 10) * 10
     batch = min(32, max(4, 2 ** int(math.log2(max(4, people / 4)))))
-    why = f"{people:,} labelled people, each about {_ROUNDS * each / people:.0f} times"
+    why = f"{people:,} labelled people, each about {_ROUNDS * each / people:.0f} times in all epochs"
     if total == most:
         why += f", the most that {'a GPU' if gpu else 'a CPU'} does in hours"
     warmup = min(30, _ROUNDS * math.ceil(each / batch) // 10)

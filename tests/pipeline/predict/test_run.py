@@ -23,7 +23,7 @@ from pipeline.predict.people import People
 from pipeline.predict.run import Wanted, image_id, image_ids, run, stop_between_frames, tiled
 from pipeline.predict.sources import files_of
 from pipeline.predict.video import VideoReader, VideoWriter
-from pipeline.records.tables import read_table, to_numpy
+from pipeline.records.tables import read_table, table_info, to_numpy
 
 ROOT = Path(__file__).parents[3]
 
@@ -87,6 +87,7 @@ def test_everything_that_can_be_written(
     results = json.loads((tmp_path / "r.json").read_text())
     assert [(entry["image_id"], entry["category_id"]) for entry in results] == [("b.jpg", 3), ("inner ä/a.png", 3)]
     table = read_table(tmp_path / "p.parquet", "poses")
+    assert Path(table_info(table).image_roots["predict"], table["file_name"][-1].as_py()) == folder / "inner ä/a.png"
     np.testing.assert_allclose(to_numpy(table, "keypoints")[0], results[0]["keypoints"], rtol=1e-5)
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [line["picture"] for line in lines] == ["b.jpg", "inner ä/a.png"]
