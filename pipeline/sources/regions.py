@@ -25,7 +25,7 @@ def rectangle(region: Mapping[str, Any]) -> np.ndarray:
     value, start = region["value"], point(region)
     width = _number(value, "width") / 100 * _number(region, "original_width")
     height = _number(value, "height") / 100 * _number(region, "original_height")
-    turn = np.deg2rad(float(value.get("rotation") or 0))
+    turn = np.deg2rad(_number(value, "rotation") if value.get("rotation") else 0.0)
     if not turn:
         return np.array([*start, width, height])
     along, down = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])

@@ -32,6 +32,8 @@ def test_a_turned_rectangle_is_the_upright_box_round_it(turn: float, box: list[f
 def test_what_is_no_number() -> None:
     with pytest.raises(TypeError, match="y = '20' is no number"):
         point(region(x=10, y="20"))
+    with pytest.raises(TypeError, match="rotation = 'left' is no number"):
+        rectangle(region(x=10, y=20, width=5, height=5, rotation="left"))
     with pytest.raises(KeyError, match="width"):
         rectangle(region(x=10, y=20, height=3))
 
