@@ -22,7 +22,6 @@ from pipeline.settings import OutsideTeacher, Params, load_params
 from pipeline.settings.profile import PROFILES
 from pipeline.steps import ask_teachers, pseudo_label
 from tests.model.conftest import with_random_statistics
-from tests.pipeline.workspace import MODEL
 
 COCO = load_keypoint_set("coco")
 PEOPLE, OFFSET = 200, np.array([0.0, 0.04])  # lower, by a twenty-fifth of the person
@@ -150,6 +149,7 @@ def test_a_quantile_leaves_out_that_share_of_each_keypoint(truth: dict[str, np.n
     assert kept.sum(0).tolist() == [60, 60, 60]
 
 
+SMALL = {"backbone": "resnet10t", "input_size": (96, 64), "mixers": (8, 8, 8), "auxiliary": False, "weights": "none"}
 NETWORK = """\
 network:
   {input: crops, input_size: [96, 64], layout: NCHW, channels: RGB, mean: [0, 0, 0], std: [1, 1, 1], padding: 1.25,
@@ -165,7 +165,7 @@ def test_a_network_of_ours_says_what_our_teacher_says(truth: dict[str, np.ndarra
             coarse = random.integers(0, 255, (9, 6, 3), dtype=np.uint8)
             cv2.imwrite(str(path), cv2.resize(coarse, (120, 180), interpolation=cv2.INTER_CUBIC))
     torch.manual_seed(0)
-    network = with_random_statistics(build(MODEL | {"input_size": [96, 64]}, 17)).eval()
+    network = with_random_statistics(build(SMALL, 17)).eval()
     checkpoints.save(
         network, layout.teacher("own"), {"keypoint_names": list(COCO.names), "padding": 1.25, "trained_on": "nothing"}
     )
