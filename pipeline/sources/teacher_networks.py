@@ -6,7 +6,7 @@ folder, and whatever is wrong with it, with its answers or with what the card sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -121,13 +121,14 @@ def _load(path: Path, card: Card) -> Network:
     options.log_severity_level = _QUIET
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own types stand in no public module
+        inputs = {each.name: (each.type, list(each.shape)) for each in session.get_inputs()}
+        there = [each.name for each in session.get_outputs()]
+    except Exception as error:  # onnxruntime's own types stand in no public module; names that are no text
         raise ValueError(
             f"{path}: onnxruntime cannot load it: {one_line(error):.300}; get or export the file anew"
         ) from None
     assert card.network is not None
-    network = Network(session, path, *_input(path, session, card.network))
-    there = [each.name for each in session.get_outputs()]
+    network = Network(session, path, *_input(path, inputs, card.network))
     if missing := [name for name in card.network.outputs if name not in there]:
         raise ValueError(f"{path}: has no output {missing[0]!r}, which its card names; it has {', '.join(there)}")
     height, width = card.network.input_size
@@ -135,21 +136,22 @@ def _load(path: Path, card: Card) -> Network:
     return network
 
 
-def _input(path: Path, session: Any, card: NetworkCard) -> tuple[Any, int]:
-    """The type that the network's input has, and for how many people, 0 for any number."""
-    inputs = {each.name: each for each in session.get_inputs()}
+def _input(path: Path, inputs: Mapping[str, tuple[str, list[Any]]], card: NetworkCard) -> tuple[Any, int]:
+    """The type that the network's input has, and for how many people, 0 for any number.
+
+    `inputs` are the types and shapes of the file's inputs by name.
+    """
     if list(inputs) != [card.input]:
         raise ValueError(
             f"{path}: its card names one input, {card.input!r}; the file has {', '.join(inputs) or 'none'}"
         )
-    found = inputs[card.input]
-    if found.type not in _TYPES:
-        raise ValueError(f"{path}: its input takes {found.type}; allowed: {', '.join(_TYPES)}")
-    if found.type == "tensor(uint8)" and (any(card.mean) or any(each != 1 for each in card.std)):
+    kind, shape = inputs[card.input]
+    if kind not in _TYPES:
+        raise ValueError(f"{path}: its input takes {kind}; allowed: {', '.join(_TYPES)}")
+    if kind == "tensor(uint8)" and (any(card.mean) or any(each != 1 for each in card.std)):
         raise ValueError(f"{path}: takes pixels as they are (uint8); its card's mean has to be 0 and std 1")
     height, width = card.input_size
     expected = [3, height, width] if card.layout == "NCHW" else [height, width, 3]
-    shape = list(found.shape)
     differs = len(shape) != 4 or any(
         isinstance(size, int) and size != wanted for size, wanted in zip(shape[1:], expected, strict=False)
     )
@@ -158,7 +160,7 @@ def _input(path: Path, session: Any, card: NetworkCard) -> tuple[Any, int]:
             f"{path}: its input has the shape {shape}, its card's layout {card.layout} and input_size "
             f"{card.input_size} mean [B, {', '.join(map(str, expected))}]; correct the card"
         )
-    return _TYPES[found.type], shape[0] if isinstance(shape[0], int) else 0
+    return _TYPES[kind], shape[0] if isinstance(shape[0], int) else 0
 
 
 def _asked(network: Network, card: Card, crops: np.ndarray) -> Iterator[list[np.ndarray]]:

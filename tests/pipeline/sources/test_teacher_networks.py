@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pipeline.records.tables import TableInfo, table_from
 from pipeline.settings import Decoding
 from pipeline.sources.teacher_card import Card, NetworkCard, read_card
-from pipeline.sources.teacher_networks import AskShard, content_of
+from pipeline.sources.teacher_networks import AskShard, content_of, load
 from pipeline.sources.teacher_outputs import keypoints_of
 
 NAMES = ["nose", "left_hip", "right_hip"]
@@ -349,3 +350,22 @@ def test_weights_beside_the_file_are_read_and_watched(people: pa.Table):
     Path("nets/w.bin").write_bytes(b"short")
     with pytest.raises(ValueError, match=r"^nets/net\.onnx: onnxruntime cannot load it"):
         ask(Path("nets/net.onnx"), card(POINTS), people)
+
+
+def test_whatever_is_damaged_ends_in_a_line(people: pa.Table):
+    """Sixty copies with up to five wrong bytes: each is a network still, or is refused by its name."""
+    across, down = bins(PLACES)
+    path = write([*said(across, "across"), *said(down, "down")], ["across", "down"])
+    whole, simcc, random = path.read_bytes(), card(SIMCC), np.random.default_rng(0)
+    refused = []
+    for _ in range(60):
+        content = bytearray(whole)
+        for place in random.integers(0, len(whole), random.integers(1, 6)):
+            content[place] = random.integers(0, 256)
+        path.write_bytes(content)
+        try:
+            load(path, content_of(path), simcc)
+        except ValueError as error:
+            refused.append(str(error))
+    assert len(refused) > 20
+    assert all(re.fullmatch(r"net\.onnx: [^\n]+", message) for message in refused)
