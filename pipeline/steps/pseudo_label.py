@@ -293,7 +293,7 @@ def pseudo_labels(
         "keypoint_scores": scores.astype(np.float32),
         "teacher": [" ".join(teachers)] * rows.num_rows,
     }
-    made_by = provenance(settings.model_dump(), inputs)
+    made_by = provenance(settings.model_dump(exclude={"fill_in"}), inputs)  # which is about C and A
     return table_from("instances", columns, TableInfo(params.data.keypoints, info.image_roots, made_by))
 
 
