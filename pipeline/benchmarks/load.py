@@ -53,9 +53,10 @@ STAGES = (
     ("report", ""),
 )
 LEFT_OUT = {
-    **dict.fromkeys(("train_detector", "train_teachers", "train_joint", "fine_tune"), "it trains"),
+    **dict.fromkeys(("train_detector", "train_teachers", "train_joint", "fine_tune", "rounds"), "it trains"),
     "synthesize": "it draws the built-in data, for which generated data stand",
     "ask_teachers": "it asks other people's networks",
+    "fill_in": "the built-in params do not ask for it",
 }
 FROM_DATA = ("generate", "pseudo_label", "evaluate", "evaluate_ensemble", "ablate_postprocessing")  # need `load_data`
 
