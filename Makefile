@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help repository install repro test slow faults journeys gpu audit lint format types ui clean lock
+.PHONY: help repository install repro test slow faults journeys machines gpu audit lint format types ui clean lock
 
 help:
 	@echo "make repro    environment, built-in data, the whole pipeline; prints where the report is"
@@ -12,6 +12,7 @@ help:
 	@echo "make slow     the tests that take minutes: own data, subsets of the recipe, the UI, killed trainings"
 	@echo "make faults   proofs that kills, full disks and second runs change no artefact (half an hour)"
 	@echo "make journeys labels out and back in, own data through ccm init: each to the report (half an hour)"
+	@echo "make machines two processes train, one is killed, on one machine and as two (minutes)"
 	@echo "make gpu      what wants a GPU: its tests and figures into gpu.json (nine minutes at most)"
 	@echo "make audit    what is locked: licences, age, known vulnerabilities where pip-audit is installed"
 	@echo "make ui       the Prefect server and UI on this machine"
@@ -57,6 +58,9 @@ faults: install
 journeys: install
 	python -m tests.journeys.round_trip
 	python -m tests.journeys.own_data
+
+machines: install
+	python -m tests.faults.machines
 
 # No `install`: a GPU machine brings its own torch, and needs neither Prefect nor DVC.
 gpu:

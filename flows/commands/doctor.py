@@ -29,6 +29,11 @@ def add(commands: Commands) -> None:
     doctor.add_argument(
         "--rates", metavar="FILE", help="rates measured elsewhere: python -m pipeline.benchmarks.rates > FILE"
     )
+    doctor.add_argument(
+        "--counts",
+        metavar="FILE",
+        help='for data yet to come: {"images": {SOURCE: N, ...}, "people": {SOURCE: N, ...}}',
+    )
     add_json(doctor, "facts, rates and estimate")
 
 
@@ -45,13 +50,14 @@ def _doctor(arguments: Arguments) -> int:
         for fact in found:
             print(f"{fact.level:8} {fact.about}: {fact.text}", flush=True)
     if not arguments.quick:
-        from pipeline.benchmarks.estimate import count, plan
+        from pipeline.benchmarks.estimate import count, plan, read_counts
         from pipeline.benchmarks.rates import measure_rates, read_rates
         from pipeline.progress import Progress
         from pipeline.sources.counts import counted
 
         rates = read_rates(Path(arguments.rates)) if arguments.rates else measure_rates(params, Progress())
-        counts = count(params, *counted(params))
+        known = read_counts(Path(arguments.counts), params) if arguments.counts else counted(params)
+        counts = count(params, *known)
         devices = arguments.devices or params.compute.processes
         stages = plan(params, counts, rates, devices)
         report |= {"rates": rates.as_dict(), "plan": [asdict(s) for s in stages], "assumed": counts.assumed}

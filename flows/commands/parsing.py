@@ -85,6 +85,17 @@ def at_least_one(text: str) -> int:
     return int(text)
 
 
+def share(text: str) -> float:
+    """A part of the whole."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; allowed: above 0, to 1")
+    return value
+
+
 def port(text: str) -> int:
     """A port that a user may open."""
     if not text.isdecimal() or not 1024 <= int(text) <= 65535:

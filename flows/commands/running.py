@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from flows.commands.parsing import Arguments, Commands, add_settings, command, port
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from flows.commands.parsing import Arguments, Commands, add_settings, command, port, share
 
 
 def add(commands: Commands) -> None:
@@ -11,12 +14,20 @@ def add(commands: Commands) -> None:
         commands,
         "run",
         "bring everything up to date (dvc repro), seen in the UI",
-        "ccm run\nccm run evaluate -S train_joint.epochs=3",
+        "ccm run\nccm run evaluate -S train_joint.epochs=3\nccm run --dry --scale 0.1",
         _run,
     )
     run.add_argument("targets", nargs="*", metavar="TARGET", help="stages, e.g. evaluate or fine_tune@C-C; none: all")
     add_settings(run, "set it in params.yaml first, e.g. train_joint.epochs=3; any number of times")
     run.add_argument("--force", action="store_true", help="run the stages even where nothing changed")
+    run.add_argument(
+        "--dry",
+        action="store_true",
+        help="carry generated tables of COCO's size through every stage but training, elsewhere, and print the times",
+    )
+    run.add_argument(
+        "--scale", type=share, metavar="SHARE", help="of COCO's size, with --dry: 1 is 240,000 images (default 1)"
+    )
 
     stage = command(
         commands, "stage", "run one stage, what dvc.yaml calls", "ccm stage ingest train\nccm stage report", _stage
@@ -52,9 +63,24 @@ def _stage(arguments: Arguments) -> int:
 
 
 def _run(arguments: Arguments) -> int:
+    if arguments.dry:
+        return _dry(arguments)
+    if arguments.scale is not None:
+        raise ValueError("--scale: of --dry alone")
     from flows import dag
 
     dag.run(dag.Request(targets=arguments.targets, settings=arguments.settings, force=arguments.force))
+    return 0
+
+
+def _dry(arguments: Arguments) -> int:
+    if arguments.targets or arguments.settings or arguments.force:
+        raise ValueError("--dry: goes with --scale alone; its stages and settings are its own")
+    from pipeline.benchmarks import load
+
+    with TemporaryDirectory(prefix="dry-") as folder:
+        for line in load.lines(load.run(Path(folder), arguments.scale or 1.0)):
+            print(line, flush=True)
     return 0
 
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline import layout
 from pipeline.benchmarks.rates import NetworkRate, Rates, networks_of
+from pipeline.records.artefacts import read_json
 from pipeline.settings import Params, Training, parse_strategy
 
 BOXES_AN_IMAGE = 8  # that a detector gives above evaluate.box_threshold, until they are counted
@@ -50,6 +51,25 @@ class StagePlan:
     bottleneck: str
     disk: float  # bytes that it leaves, DVC's cache included
     memory: float  # bytes of a training process, 0: of no account
+
+
+def read_counts(path: Path, params: Params) -> tuple[dict[str, int], dict[str, int]]:
+    """Images and people of each source from a file, as `{"images": {"train": 118287}, "people": {"train": 149813}}`.
+
+    ValueError names what is odd, and a source that it leaves out.
+    """
+    content = read_json(path)
+    found = []
+    for key in ("images", "people"):
+        values = content.get(key) if isinstance(content, dict) else None
+        if not isinstance(values, dict):
+            raise ValueError(f"{path}: {key} = {values!r}; allowed: a number for each source")
+        for name in params.data.sources:
+            value = values.get(name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ValueError(f"{path}: {key}.{name} = {value!r}; allowed: whole numbers from 0, for each source")
+        found.append({name: values[name] for name in params.data.sources})
+    return found[0], found[1]
 
 
 def count(params: Params, images: dict[str, int], people: dict[str, int]) -> Counts:
@@ -152,14 +172,14 @@ def _training(
     slow = "loading" if loading < network.training else "network"
     validations = -(-training.epochs // training.validate_every)
     using = network.using * _threads(rates)
-    seconds = samples / (rate * devices) + validations * validation / using
+    training_seconds, validating = samples / (rate * devices), validations * validation / (using * devices)
     weights = 4 * network.parameters
     store = _CROP_BYTES * params.train_joint.model.input_size[0] * params.train_joint.model.input_size[1] * rows
     disk = weights * (_MODEL_COPIES + _STATE_COPIES) + (store if params.compute.crop_store else 0)
     static = 4.0 * weights
     memory = static + max(0.0, 1e6 * network.megabytes - static) * training.batch_size / network.batch_size
-    bottleneck = slow if samples / (rate * devices) > validations * validation / using else "validation, by one process"
-    return StagePlan(stage, f"{samples:,} samples", seconds, bottleneck, disk, memory)
+    bottleneck = slow if training_seconds > validating else "validation"
+    return StagePlan(stage, f"{samples:,} samples", training_seconds + validating, bottleneck, disk, memory)
 
 
 def _detector_stages(params: Params, counts: Counts, rates: Rates, devices: int) -> Iterable[StagePlan]:
@@ -169,9 +189,9 @@ def _detector_stages(params: Params, counts: Counts, rates: Rates, devices: int)
         rate = rates.networks[f"detectors/{name}"]
         samples = training.epochs * images
         validations = -(-training.epochs // training.validate_every)
-        tail = validations * validation / rate.using
+        tail = validations * validation / (rate.using * devices)
         seconds = samples / (rate.training * devices) + tail
-        slow = "network" if seconds > 2 * tail else "validation, by one process"
+        slow = "network" if seconds > 2 * tail else "validation"
         disk = 4.0 * rate.parameters * (_MODEL_COPIES + _STATE_COPIES)
         memory = 1e6 * rate.megabytes * training.batch_size / rate.batch_size
         yield StagePlan(f"train_detector@{name}", f"{samples:,} images", seconds, slow, disk, memory)

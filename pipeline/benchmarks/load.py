@@ -1,5 +1,6 @@
 """Every stage but training on tables of the paper's size: seconds and peak memory of each, in a process of its own.
 
+    ccm run --dry [--scale 0.1]
     ccm bench load [--scale 0.1] [--folder FOLDER] [--json]
 
 At scale 1: 240,000 images and 700,000 people, of COCO train's size (118,287 images, 262,465 people) and val's, AI
@@ -23,7 +24,8 @@ from typing import Any
 from pipeline import layout
 from pipeline.benchmarks.parsing import bench_parser
 
-STRATEGY = "ACU-C"
+STRATEGY, SIMPLER = "ACHU-CH", "AC-C"
+ENSEMBLE = "both"
 SIZES = {
     "train": (118_287, 262_465),
     "val": (5_000, 11_004),
@@ -32,15 +34,31 @@ SIZES = {
 }
 STAGES = (
     *(("ingest", source) for source in SIZES),
+    ("gather", "labelled"),
+    ("gather", "validation"),
     ("align_labels", "external"),
+    ("detect_people", "train"),
     ("detect_people", "val"),
     ("detect_people", "unlabeled"),
+    ("mine_hard_negatives", "train"),
     ("pseudo_label", "unlabeled"),
+    ("compose_sets", SIMPLER),
     ("compose_sets", STRATEGY),
+    ("evaluate", SIMPLER),
     ("evaluate", STRATEGY),
+    ("evaluate_ensemble", ENSEMBLE),
+    ("compare_strategies", ""),
+    ("ablate_postprocessing", STRATEGY),
+    ("benchmark", ""),
     ("report", ""),
 )
-FROM_DATA = ("generate", "pseudo_label", "evaluate")  # stages that need `load_data`
+LEFT_OUT = {
+    **dict.fromkeys(("train_detector", "train_teachers", "train_joint", "fine_tune", "rounds"), "it trains"),
+    "synthesize": "it draws the built-in data, for which generated data stand",
+    "ask_teachers": "it asks other people's networks",
+    "fill_in": "the built-in params do not ask for it",
+}
+FROM_DATA = ("generate", "pseudo_label", "evaluate", "evaluate_ensemble", "ablate_postprocessing")  # need `load_data`
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,15 +71,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         name, item = arguments.stage
         _run_stage(name, item, arguments.scale)
         return 0
-    rows = []
     with tempfile.TemporaryDirectory(prefix="load-") as temporary:
-        for row in run(arguments.folder or Path(temporary), arguments.scale):
-            rows.append(row)
-            if not arguments.json:
-                print("  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
-    if arguments.json:
-        print(json.dumps(rows, indent=1))
+        rows = run(arguments.folder or Path(temporary), arguments.scale)
+        if arguments.json:
+            print(json.dumps(list(rows), indent=1))
+            return 0
+        for line in lines(rows):
+            print(line, flush=True)
     return 0
+
+
+def lines(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
+    """The figures of `run` as a table, a line as each stage is done, then the sums and what was left out."""
+    about, elapsed, busy, most = next(rows), 0.0, 0.0, 0
+    yield (
+        f"{about['images']:,} generated images, {about['people']:,} people; {about['cores']} cores, "
+        f"load average {about['load average']}"
+    )
+    yield f"{'stage':34} {'seconds':>9} {'CPU s':>9} {'peak MB':>9}"
+    for row in rows:
+        if "stage" not in row:
+            size = row["report, MB"]
+            yield f"together {elapsed:.0f} s, {busy:.0f} CPU s, {most:,} MB at most; the report has {size} MB"
+            break
+        seconds, cpu, peak = row["seconds"], row["CPU seconds"], row["peak MB"]
+        elapsed, busy, most = elapsed + seconds, busy + cpu, max(most, peak)
+        yield f"{row['stage']:34} {seconds:9.1f} {cpu:9.1f} {peak:9,}"
+    yield from (f"left out: {stage}, for {why}" for stage, why in LEFT_OUT.items())
 
 
 def run(folder: Path, scale: float) -> Iterator[dict[str, Any]]:
@@ -116,7 +152,7 @@ def _run_stage(name: str, item: str, scale: float) -> None:
 
         if name == "generate":
             sizes = {source: (_scaled(i, scale), _scaled(p, scale)) for source, (i, p) in SIZES.items()}
-            load_data.generate(sizes, STRATEGY)
+            load_data.generate(sizes, (SIMPLER, STRATEGY), ENSEMBLE)
             return
     stage: Callable[..., Any] = import_module(f"pipeline.steps.{name}").run
     with load_data.without_networks() if name in FROM_DATA else nullcontext():

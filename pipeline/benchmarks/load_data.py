@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,18 @@ from ruamel.yaml import YAML
 
 import pipeline
 from model import checkpoints
-from model.network import build
+from model.network import PoseNetwork, build
 from pipeline import layout
 from pipeline.benchmarks.coco_sized import write_annotations
+from pipeline.evaluation.postprocess import Decoded, padded_areas
 from pipeline.learning.ensemble import FuseShard
 from pipeline.records.keypoints import load_keypoint_set
 from pipeline.records.tables import to_numpy
+from pipeline.steps import ablate_postprocessing
 from pipeline.steps.evaluate import DecodeShard
 
+TEACHERS = ("lite0", "lite1")
+DETECTED = ("train", "val", "unlabeled")
 _WIDTH, _HEIGHT = 640, 480
 _LINKS = 10_000  # to one file: file systems allow 32,000 and more
 _MODEL = {
@@ -43,8 +47,11 @@ _MODEL = {
 }
 
 
-def generate(sizes: Mapping[str, tuple[int, int]], strategy: str) -> None:
-    """Fill the current folder: pictures and annotations of each source (images, people), models, `params.yaml`."""
+def generate(sizes: Mapping[str, tuple[int, int]], strategies: Sequence[str], ensemble: str) -> None:
+    """Fill the current folder: pictures and annotations of each source (images, people), models, `params.yaml`.
+
+    `ensemble` is what the two teachers are evaluated together as.
+    """
     for source, (images, people) in sizes.items():
         folder = Path("own") / source
         _pictures(folder, images)
@@ -52,28 +59,29 @@ def generate(sizes: Mapping[str, tuple[int, int]], strategy: str) -> None:
             _aic(Path("own/external.json"), images, people)
         elif source != "unlabeled":
             write_annotations(Path(f"own/{source}.json"), 0, images, people, labelled=people * 57 // 100)
-    for source in ("val", "unlabeled"):
-        _detections(Path(f"own/{source}-detections.json"), *sizes[source], ids=source == "val")
+    for source in DETECTED:
+        _detections(Path(f"own/{source}-detections.json"), *sizes[source], ids=source != "unlabeled")
     names = list(load_keypoint_set("coco").names)
     torch.manual_seed(0)
-    for model in (layout.final(strategy), layout.teacher("lite0"), layout.teacher("lite1")):
+    for model in (*map(layout.final, strategies), *map(layout.teacher, TEACHERS)):
         checkpoints.save(
             build(_MODEL, len(names)), model, {"keypoint_names": names, "trained_on": "nothing", "padding": 1.25}
         )
     with Path("params.yaml").open("w") as file:
-        YAML().dump(_params(strategy), file)
+        YAML().dump(_params(strategies, ensemble), file)
 
 
-def _params(strategy: str) -> dict[str, Any]:
+def _params(strategies: Sequence[str], ensemble: str) -> dict[str, Any]:
     built_in = Path(pipeline.__path__[0]) / "profiles/built-in.yaml"
     raw: dict[str, Any] = YAML(typ="safe", pure=True).load(built_in.read_text())
     for name, source in raw["data"]["sources"].items():
         images = f"own/{name}"
         source |= {"images": images, "index": images if source["format"] == "folder" else f"own/{name}.json"}
-    raw |= {"strategies": [strategy], "synthesize": {}}
-    raw["detect_people"]["sources"] = {name: f"own/{name}-detections.json" for name in ("val", "unlabeled")}
+    raw |= {"strategies": list(strategies), "synthesize": {}}
+    raw["evaluate_ensemble"] = {ensemble: [f"teachers/{name}" for name in TEACHERS]}
+    raw["detect_people"]["sources"] = {name: f"own/{name}-detections.json" for name in DETECTED}
     raw["train_detector"]["models"] = {}
-    raw["mine_hard_negatives"]["sources"] = []
+    raw["benchmark"] |= {"people": 4, "repeats": 1}
     raw["ingest"]["check_images"] = False
     raw["models"]["tiny"] = _MODEL
     raw["train_joint"]["model"] = "tiny"
@@ -135,7 +143,17 @@ def without_networks() -> Iterator[None]:
         found = _found(people)
         return {**found, "spread": np.full(found["scores"].shape, 2.0)}
 
-    with patch.object(FuseShard, "_find", fused), patch.object(DecodeShard, "_find", lambda _, people: _found(people)):
+    def decoded(
+        network: PoseNetwork, people: pa.Table, decodings: Mapping[str, Any], **given: Any
+    ) -> dict[str, Decoded]:
+        areas = padded_areas(people, network.spec.input_size, given["padding"])
+        return {name: Decoded(**_found(people), area=areas) for name in decodings}
+
+    with (
+        patch.object(FuseShard, "_find", fused),
+        patch.object(DecodeShard, "_find", lambda _, people: _found(people)),
+        patch.object(ablate_postprocessing, "decode_people", decoded),
+    ):
         yield
 
 

@@ -21,7 +21,7 @@ from pipeline.detection.detect import boxes_in
 from pipeline.detection.trainer import DetectorTrainer
 from pipeline.learning.devices import pick_device
 from pipeline.learning.training import distributed
-from pipeline.learning.training.state import RunState, fingerprint, train_once
+from pipeline.learning.training.state import RunState, identity_of, parts_of, train_once
 from pipeline.progress import Progress
 from pipeline.records.artefacts import provenance, read_json, write_json, written
 from pipeline.records.tables import read_table, table_info
@@ -66,8 +66,9 @@ class DetectorJob:
 def run_job(job: DetectorJob, progress: Progress) -> dict[str, Any]:
     """Train (or find the finished run of the same fingerprint), write the detector's folder, curves and figures."""
     distributed.check_world(job.compute.processes)
-    state = RunState(STAGE, fingerprint(job.settings(), job.inputs(), __name__))
-    train_once(state, f"{STAGE} {job.item}", _train, job, job.compute.processes, progress)
+    parts = parts_of(job.settings(), job.inputs(), __name__)
+    state = RunState(STAGE, identity_of(parts))
+    train_once(state, f"{STAGE} {job.item}", _train, job, parts, progress)
     return _publish(job, state) if distributed.rank() == 0 else {}
 
 

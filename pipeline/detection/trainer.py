@@ -17,7 +17,7 @@ from model.weights import check_finite
 from pipeline.detection.annotated import AnnotatedImages, DetectorBatch, detector_batches
 from pipeline.learning.data.feed import Feed, pace
 from pipeline.learning.devices import autocast
-from pipeline.learning.training.distributed import mean_over_processes, rank, take_buffers, world_size
+from pipeline.learning.training.distributed import mean_over_processes, rank, take_buffers, wait_for_all, world_size
 from pipeline.learning.training.optimisation import learning_rate, make_optimizer
 from pipeline.learning.training.state import RunState
 from pipeline.progress import Progress
@@ -107,6 +107,7 @@ class DetectorTrainer:
                 self.progress.say(f"{description}, batch {self.batch} of {in_epoch}: loss {mean:.4g}")
                 self._save()
                 saved = time.monotonic()
+        wait_for_all(f"the end of {description}")
         self.sums = mean_over_processes(self.sums)
         seconds = time.monotonic() - started
         self._finish_epoch(in_epoch, pace(images, in_epoch - first, seconds, waited))

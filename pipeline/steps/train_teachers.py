@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from model import checkpoints
 from model.network import PoseNetwork
 from pipeline import layout
 from pipeline.learning.devices import pick_device
+from pipeline.learning.training.distributed import rank
 from pipeline.learning.training.job import TrainingJob, run_job, validation_people
 from pipeline.learning.training.validation import validate
 from pipeline.progress import Progress
@@ -32,13 +34,18 @@ def run(params: Params, progress: Progress, item: str | None = None) -> dict[str
     assert item is not None
     teacher = params.train_teachers.models[item]
     if teacher.training is None:
-        return take(params, progress, item, teacher)
-    return train(params, progress, item, teacher, teacher.training)
+        return take(params, progress, item, teacher) if rank() == 0 else {}
+    if rank() == 0:
+        return train(params, progress, item, teacher, teacher.training, layout.STATE / "train_teachers")
+    with TemporaryDirectory() as folder:  # the first of torchrun's processes alone writes where others look
+        return train(params, progress, item, teacher, teacher.training, Path(folder))
 
 
-def train(params: Params, progress: Progress, name: str, teacher: Teacher, training: Training) -> dict[str, Any]:
-    """Train a teacher on C, but for the images that are held out."""
-    people = layout.STATE / "train_teachers" / f"{name}.parquet"
+def train(
+    params: Params, progress: Progress, name: str, teacher: Teacher, training: Training, folder: Path
+) -> dict[str, Any]:
+    """Train a teacher on C, but for the images that are held out; the rows that are left go into `folder`."""
+    people = folder / f"{name}.parquet"
     rows = joined(labelled_rows(params))
     write_table(people, rows.filter(pa.array(~held_out(rows, params.train_teachers.held_out))))
     job = TrainingJob(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,9 +62,10 @@ def process_group(device: torch.device) -> Iterator[None]:
     if world_size() == 1 or dist.is_initialized():
         yield
         return
-    dist.init_process_group(backend(device))
+    limit = timedelta(seconds=WAIT_SECONDS)
+    dist.init_process_group(backend(device), timeout=limit)
     # Waiting goes over gloo, which says who is missing, and does not keep a GPU busy.
-    _talk.append(dist.new_group(backend="gloo", timeout=timedelta(seconds=WAIT_SECONDS)))
+    _talk.append(dist.new_group(backend="gloo", timeout=limit))
     try:
         yield
     finally:
@@ -101,12 +103,42 @@ def from_all(value: Value, what: str) -> list[Value]:
 
 def wait_for_all(what: str) -> None:
     """Go on when every process has come here; RuntimeError as `from_all` says."""
+    if not dist.is_initialized():
+        return
     try:
         dist.monitored_barrier(_talk[0], timedelta(seconds=WAIT_SECONDS), wait_all_ranks=True)
     except RuntimeError as error:
         raise RuntimeError(
             f"process {rank()} of {world_size()} has waited up to {WAIT_SECONDS:g} s for {what}: {error}"
         ) from error
+
+
+def of_first(make: Callable[[], Value], what: str) -> Value:
+    """What the first process makes, in all of them; they wait for `what` (words for the message of `from_all`)."""
+    if not dist.is_initialized():
+        return make()
+    made: list[Any] = [make() if rank() == 0 else None]
+    wait_for_all(what)
+    dist.broadcast_object_list(made, 0, group=_talk[0])
+    value: Value = made[0]
+    return value
+
+
+def check_alike(decided_by: dict[str, Any], what: str) -> None:
+    """ValueError in all processes unless all have the same in mind, as machines with folders of their own may not.
+
+    Args:
+        decided_by: what the result depends on, by name.
+        what: words for the message, should somebody be missing.
+    """
+    everybody = from_all((socket.gethostname(), os.getcwd(), decided_by), what)
+    host, folder, first = everybody[0]
+    for number, (other_host, other_folder, other) in enumerate(everybody):
+        if different := [name for name in {**first, **other} if first.get(name) != other.get(name)]:
+            raise ValueError(
+                f"process {number} ({other_host}:{other_folder}) and process 0 ({host}:{folder}) do not have the same "
+                f"{' and '.join(different)}; give all machines the same params, data, code and environment"
+            )
 
 
 def share_of(count: int) -> tuple[int, int]:
@@ -127,9 +159,7 @@ def all_agree(value: bool) -> bool:
     """Whether it is true in all processes."""
     if not dist.is_initialized():
         return value
-    found = [False] * dist.get_world_size()
-    dist.all_gather_object(found, value)
-    return all(found)
+    return all(from_all(value, "the others' answer"))
 
 
 def launch(function: Callable[..., Any], arguments: tuple[Any, ...], processes: int) -> None:

@@ -22,7 +22,7 @@ from model.weights import check_finite
 from pipeline.learning.data import Batch, CropStore, pace, training_batches
 from pipeline.learning.data.easy_views import EasyViews, seen_in_the_hard_view
 from pipeline.learning.devices import autocast, normalise
-from pipeline.learning.training.distributed import mean_over_processes, rank, take_buffers, world_size
+from pipeline.learning.training.distributed import mean_over_processes, rank, take_buffers, wait_for_all, world_size
 from pipeline.learning.training.optimisation import learning_rate, make_optimizer, update_average
 from pipeline.learning.training.state import RunState
 from pipeline.learning.training.validation import RANKED_BY
@@ -165,6 +165,7 @@ class Trainer:
                 self._save()
                 saved = time.monotonic()
         self._check_numbers()
+        wait_for_all(f"the end of {description}")
         self.sums = mean_over_processes(self.sums)
         seconds = time.monotonic() - started
         self._finish_epoch(in_epoch, pace(samples * world_size(), in_epoch - first, seconds, waited))

@@ -21,7 +21,7 @@ from pipeline.learning.data import CropStore, packed
 from pipeline.learning.devices import pick_device
 from pipeline.learning.training import distributed
 from pipeline.learning.training.engine import Trainer
-from pipeline.learning.training.state import RunState, fingerprint, train_once
+from pipeline.learning.training.state import RunState, identity_of, parts_of, train_once
 from pipeline.learning.training.validation import validate
 from pipeline.progress import Progress
 from pipeline.records.alignment import joined, read_in
@@ -77,8 +77,9 @@ class TrainingJob:
 def run_job(job: TrainingJob, progress: Progress) -> dict[str, Any]:
     """Train (or find the finished run of the same fingerprint), write the model's folder, curves and figures."""
     distributed.check_world(job.compute.processes)
-    state = RunState(job.stage, fingerprint(job.settings(), job.inputs(), __name__))
-    train_once(state, f"{job.stage} {job.item}", _train, job, job.compute.processes, progress)
+    parts = parts_of(job.settings(), job.inputs(), __name__)
+    state = RunState(job.stage, identity_of(parts))
+    train_once(state, f"{job.stage} {job.item}", _train, job, parts, progress)
     return _publish(job, state) if distributed.rank() == 0 else {}
 
 

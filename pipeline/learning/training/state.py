@@ -10,19 +10,29 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import IO, Any, TypeAlias, TypeVar
+from typing import IO, Any, Protocol, TypeAlias, TypeVar
 
 import torch
 
 from pipeline import layout
+from pipeline.learning.devices import pick_device
 from pipeline.learning.training import distributed
 from pipeline.progress import Progress, Silence
 from pipeline.records.artefacts import file_hash, read_json, set_aside, write_json, written
 from pipeline.records.code import code_hash, versions
+from pipeline.settings import Compute
 
-Job = TypeVar("Job")
+
+class WithCompute(Protocol):
+    """A job that says where it runs."""
+
+    @property
+    def compute(self) -> Compute: ...
+
+
+Job = TypeVar("Job", bound=WithCompute)
 Train: TypeAlias = "Callable[[Job, RunState, Progress], None]"
 
 _LOCK, _STATE, _HASHES = ".lock", "state.pt", "hashes.json"
@@ -35,13 +45,22 @@ def fingerprint(settings: Mapping[str, Any], inputs: Mapping[str, str | Path], m
 
     Keypoint sets stand in the tables among the inputs. `module` is the one that trains; its imports belong to it.
     """
-    content = {
+    return identity_of(parts_of(settings, inputs, module))
+
+
+def parts_of(settings: Mapping[str, Any], inputs: Mapping[str, str | Path], module: str) -> dict[str, Any]:
+    """What a `fingerprint` is one of, by name."""
+    return {
         "settings": settings,
         "inputs": {name: file_hash(path) for name, path in inputs.items()},
         "code": code_hash(module),
         "versions": versions(),
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def identity_of(parts: Mapping[str, Any]) -> str:
+    """The fingerprint of its parts."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
 
 class RunState:
@@ -67,13 +86,15 @@ class RunState:
         """Take up the saved state; whether there was one of any use.
 
         One that is damaged or belongs to something else is set aside, and said so: the run then starts afresh from the
-        `current` state, also where half of the other had been taken.
+        `current` state, also where half of the other had been taken. Of several processes the first one reads it for
+        all: the others may be on machines that do not see this folder.
         """
-        path, taken, problem = self.folder / _STATE, False, ""
-        if os.path.lexists(path):
+        path, taken = self.folder / _STATE, False
+        saved, problem = distributed.of_first(lambda: self._found(path), "the first process to read its saved state")
+        if saved is not None:
             start = copy.deepcopy(dict(current()))
             try:
-                take(self._read(path))
+                take(saved)
                 taken = True
             except Exception as error:  # a damaged file fails in as many ways as there are places for the damage
                 problem = first_line(error)
@@ -83,8 +104,17 @@ class RunState:
         if taken:  # but not in another process
             take(start)
         if distributed.rank() == 0 and os.path.lexists(path):
-            _say_set_aside(path, problem or "another process could not read it", progress)
+            _say_set_aside(path, problem or "another process could not take it", progress)
         return False
+
+    def _found(self, path: Path) -> tuple[dict[str, Any] | None, str]:
+        """The saved state, or what is wrong with the file."""
+        if not os.path.lexists(path):
+            return None, ""
+        try:
+            return self._read(path), ""
+        except Exception as error:
+            return None, first_line(error)
 
     def _read(self, path: Path) -> dict[str, Any]:
         if not path.is_file():  # a pipe would be waited for
@@ -120,9 +150,6 @@ class RunState:
     @contextmanager
     def alone(self, progress: Progress) -> Iterator[None]:
         """Let one process at a time work on this run (or one group): experiments side by side may want the same."""
-        if distributed.world_size() > 1:  # torchrun's processes, of a stage that was started by hand
-            yield
-            return
         _make_folder(self.folder, progress)
         if (self.folder / _LOCK).is_dir():
             set_aside(self.folder / _LOCK)
@@ -144,15 +171,35 @@ class RunState:
                         shutil.rmtree(old, ignore_errors=True)
 
 
-def train_once(state: RunState, name: str, train: Train[Job], job: Job, processes: int, progress: Progress) -> None:
-    """Train the run, here or in a group of so many new processes, unless it is finished; then say so under `name`."""
+def train_once(
+    state: RunState, name: str, train: Train[Job], job: Job, parts: Mapping[str, Any], progress: Progress
+) -> None:
+    """Train the run, here or in a group of `compute.processes` new processes, unless it is finished.
+
+    `name` is what to call it, `parts` what its fingerprint is of. Where torchrun has started the processes, the first
+    one alone looks at the run's folder and decides for all; ValueError where another has something else to train.
+    """
+    if distributed.world_size() > 1:
+        device = distributed.own_device(pick_device(job.compute.device))
+        with distributed.process_group(device):
+            distributed.check_alike({**parts, **parts["inputs"], "inputs": None}, "the others to read their inputs")
+            with state.alone(progress) if distributed.rank() == 0 else nullcontext():
+                if not distributed.of_first(lambda: _taken_as_finished(state, name, progress), f"{name} to be free"):
+                    train(job, state, progress)
+        return
     with state.alone(progress):
-        if state.finished(progress):
-            progress.say(f"{name}: trained before with these params, inputs and code: taking it")
-        elif processes > 1 and distributed.world_size() == 1:
-            distributed.launch(_train_in_group, (train, job, state), processes)
+        if _taken_as_finished(state, name, progress):
+            return
+        if job.compute.processes > 1:
+            distributed.launch(_train_in_group, (train, job, state), job.compute.processes)
         else:
             train(job, state, progress)
+
+
+def _taken_as_finished(state: RunState, name: str, progress: Progress) -> bool:
+    if finished := state.finished(progress):
+        progress.say(f"{name}: trained before with these params, inputs and code: taking it")
+    return finished
 
 
 def first_line(error: BaseException) -> str:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.benchmarks.estimate import Counts, StagePlan, count, plan
+from model.spec import ModelSpec
+from pipeline.benchmarks.derived import derived_rates, detector_macs
+from pipeline.benchmarks.estimate import Counts, StagePlan, count, plan, read_counts
+from pipeline.benchmarks.networks import size_of
 from pipeline.benchmarks.rates import NetworkRate, Rates, networks_of, read_rates
 from pipeline.records.tables import TableInfo, table_from, write_table
 from pipeline.settings import Params, load_params
@@ -39,13 +42,13 @@ def stage(plans: list[StagePlan], name: str) -> StagePlan:
 
 
 def test_training_takes_its_samples_over_the_rate(params: Params) -> None:
-    """Epochs times samples, divided among the devices; one process validates 1,200 people at 400 a second."""
+    """Epochs times samples, and each time 1,200 people validated at 400 a second, both divided among the devices."""
     joint = params.train_joint.training
     samples = joint.epochs * (joint.samples_per_epoch or 0)
     validations = -(-joint.epochs // joint.validate_every)
     for devices in (1, 4):
         found = stage(plan(params, counts_of(params), rates_of(params), devices), "train_joint")
-        assert found.seconds == pytest.approx(samples / 100 / devices + validations * 3)
+        assert found.seconds == pytest.approx((samples / 100 + validations * 3) / devices)
         assert found.bottleneck == "network"
 
 
@@ -111,3 +114,35 @@ def test_a_network_that_was_not_measured_is_named(params: Params) -> None:
     few = replace(rates, networks={"train_joint": rates.networks["train_joint"]})
     with pytest.raises(ValueError, match="detectors/person"):
         plan(params, counts_of(params), few)
+
+
+def test_counts_are_read_for_every_source(params: Params, tmp_path: Path) -> None:
+    counts = {key: dict.fromkeys(params.data.sources, number) for key, number in (("images", 5), ("people", 9))}
+    path = tmp_path / "counts.json"
+    path.write_text(json.dumps(counts))
+    assert read_counts(path, params) == (counts["images"], counts["people"])
+    del counts["people"]["val"]
+    path.write_text(json.dumps(counts))
+    with pytest.raises(ValueError, match=r"counts\.json: people\.val = None; allowed: whole numbers from 0"):
+        read_counts(path, params)
+
+
+def test_derived_rates_are_the_peak_over_the_operations(params: Params) -> None:
+    """6 operations a multiply-accumulate in training, 2 in use; a detector's are those that its own layers count."""
+    found = derived_rates(params, peak=6e12, share=0.5, memory=8e10, device="x", crops=100.0)
+    model = params.train_joint.model
+    macs = size_of(ModelSpec.parse({**model.model_dump(), "weights": "none"}))["macs"]
+    assert found.networks["train_joint"].training == pytest.approx(0.5e12 / macs)
+    assert found.networks["train_joint"].using == pytest.approx(1.5e12 / macs)
+    assert "DERIVED" in found.conditions["device"]
+    assert set(found.networks) == set(networks_of(params))
+
+
+def test_a_detectors_operations_are_those_of_its_layers(params: Params) -> None:
+    """Box head: two layers and the predictor's two, of which a linear one takes inputs x outputs a proposal."""
+    model = params.train_detector.models["person"].model
+    more = model.model_copy(update={"sampled_proposals": model.sampled_proposals + 4, "masks": False})
+    fewer = model.model_copy(update={"masks": False})
+    width, head = model.fpn_channels, model.head_channels
+    each = width * 49 * head + head * head + head * 2 + head * 8
+    assert detector_macs(more)[0] - detector_macs(fewer)[0] == 4 * each

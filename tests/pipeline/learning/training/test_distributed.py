@@ -43,6 +43,12 @@ def meet() -> None:
         first, last = distributed.share_of(5)
         shares = distributed.from_all(list(range(first, last)), "shares")
         assert [thing for share in shares for thing in share] == [0, 1, 2, 3, 4]
+        assert distributed.of_first(lambda: f"made by {number}", "it") == "made by 0"
+        distributed.check_alike({"settings": {"seed": 0}, "code": "a"}, "the check")
+        with pytest.raises(
+            ValueError, match=r"^process 1 \(.*\) and process 0 \(.*\) do not have the same table 0; give"
+        ):
+            distributed.check_alike({"settings": {"seed": 0}, "table 0": f"hash {number}"}, "the check")
         norm = torch.nn.BatchNorm1d(3)
         norm.running_mean = mean = torch.full((3,), 1.0 + number)
         distributed.take_buffers(norm)
