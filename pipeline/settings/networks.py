@@ -124,7 +124,7 @@ class Augmentation(Section):
     jpeg: Annotated[int, Field(ge=0, le=99)] = 0
     """What JPEG compression takes off a quality of 100, at most."""
     cutout: Whole = 0
-    """Keypoints that a patch of plain colour covers, at most; they stay labelled (Xie 2021, who takes 5)."""
+    """Keypoints that a patch of plain colour covers, at most; they stay labelled (Xie 2021)."""
     occlusion: Whole = 0
     """Keypoints that a patch of another person, from about one of that person's keypoints, covers, at most; they stay
     labelled."""
