@@ -12,8 +12,9 @@ from flows import durations, lifetime, server
 from flows.errors import DvcFailed
 from flows.notices import say_once
 from flows.repro import Event, Listener, check_repository, reproduce, stages_of
+from flows.spread import cluster
 from pipeline.progress import Progress
-from pipeline.settings import load_params, warnings
+from pipeline.settings import Spread, load_params, warnings
 from pipeline.settings.checks import unwatched
 from pipeline.settings.profile import assign
 
@@ -48,6 +49,11 @@ def run(request: Request) -> dict[str, Any]:
     prepare(request)
     lifetime.exit_on_sigterm()
     spread = load_params().spread
+    with cluster(spread):
+        return _run(request, spread)
+
+
+def _run(request: Request, spread: Spread) -> dict[str, Any]:
     if server.connect() is None:
         say_once(server.absence())
         ran = reproduce(request.targets, force=request.force, listener=Listener())

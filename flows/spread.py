@@ -8,9 +8,9 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -64,7 +64,7 @@ class FromWorkspace:
         return _unpickled(self.file)(item)
 
 
-@cache
+@lru_cache(maxsize=1)
 def _unpickled(file: str) -> Callable[[Any], Any]:
     return cast(Callable[[Any], Any], pickle.loads(Path(file).read_bytes()))
 
@@ -115,6 +115,42 @@ def _pin_thread() -> Callable[[], None]:
     return pin
 
 
+CLUSTER = "CCM_SPREAD_ADDRESS"  # of the cluster that serves a whole run
+
+
+@contextmanager
+def cluster(spread: Spread) -> Iterator[None]:
+    """One cluster on this machine for all stages of a run, which are processes of their own: they find its address in
+    the environment. Nothing where params want threads, or have a cluster's address.
+    """
+    if spread.runner == "threads" or spread.address is not None:
+        yield
+        return
+    with _HERE[spread.runner](spread) as address:
+        os.environ[CLUSTER] = address
+        try:
+            yield
+        finally:
+            del os.environ[CLUSTER]
+
+
+@contextmanager
+def _dask_here(spread: Spread) -> Iterator[str]:
+    distributed = _dask()
+    size = {"n_workers": spread.workers, "threads_per_worker": 1, "memory_limit": 0}
+    # On this machine alone: whoever reaches a scheduler runs code on its workers.
+    with distributed.LocalCluster(host="127.0.0.1", dashboard_address=None, **size) as here:
+        yield here.scheduler_address
+
+
+def _dask() -> Any:
+    try:
+        import distributed
+    except ImportError:
+        raise ValueError("spread.runner = 'dask': not installed; pip install 'ccm-pipeline[spread]'") from None
+    return distributed
+
+
 def on_dask(function: Callable[[Item], Result], items: Sequence[Item], spread: Spread) -> Done:
     """On an existing cluster by its scheduler's address, or on one worker process per `spread.workers` started here."""
     with dask_client(spread) as client:
@@ -125,47 +161,35 @@ def on_client(client: Any, function: Callable[[Item], Result], items: Sequence[I
     """On the workers of a Dask client."""
     from distributed import as_completed
 
+    from flows.workers import let_go
+
     with in_workspace(function) as job:
         futures = client.map(job, items, pure=False)
         positions = {future.key: position for position, future in enumerate(futures)}
         for future in as_completed(futures):
             yield positions[future.key], future.result()
+    client.run(let_go, on_error="ignore")
 
 
 @contextmanager
 def dask_client(spread: Spread) -> Iterator[Any]:
     """A client of the scheduler at `spread.address`, or of one started here; its workers keep to a GPU each."""
-    try:
-        from distributed import Client, LocalCluster
-    except ImportError:
-        raise ValueError("spread.runner = 'dask': not installed; pip install 'ccm-pipeline[spread]'") from None
+    distributed = _dask()
     from flows.workers import PrepareWorker
 
-    if spread.address is None:
-        size = {"n_workers": spread.workers, "threads_per_worker": 1, "memory_limit": 0}
-        # On this machine alone: whoever reaches a scheduler runs code on its workers.
-        with LocalCluster(host="127.0.0.1", dashboard_address=None, **size) as here, Client(here) as client:
-            client.register_plugin(PrepareWorker())
-            yield client
-        return
-    try:
-        client = Client(spread.address, timeout=5)
-    except (OSError, ValueError) as error:
-        message = f"spread.address = {spread.address!r}: no Dask scheduler answers there ({error})"
-        raise ValueError(message) from None
-    with client:
+    with ExitStack() as here:
+        address = spread.address or os.environ.get(CLUSTER) or here.enter_context(_dask_here(spread))
+        try:
+            client = here.enter_context(distributed.Client(address, timeout=5 if spread.address else 60))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"spread.address = {address!r}: no Dask scheduler answers there ({error})") from None
         client.register_plugin(PrepareWorker())
         yield client
 
 
 def on_ray(function: Callable[[Item], Result], items: Sequence[Item], spread: Spread) -> Done:
     """On an existing Ray cluster by its address, or on one started here."""
-    try:
-        import ray
-    except ImportError:
-        raise ValueError("spread.runner = 'ray': Ray is not installed; pip install ray, or use 'dask'") from None
-    ray.init(address=spread.address, num_cpus=None if spread.address else spread.workers, log_to_driver=False)
-    try:
+    with _ray(spread, spread.address or os.environ.get(CLUSTER)) as ray:
         gpus = 1 if ray.cluster_resources().get("GPU") else 0
         with in_workspace(function) as job:
             remote = ray.remote(num_gpus=gpus, max_retries=3)(_call)
@@ -175,8 +199,26 @@ def on_ray(function: Callable[[Item], Result], items: Sequence[Item], spread: Sp
                 finished, pending = ray.wait(pending)
                 for reference in finished:
                     yield positions[reference], ray.get(reference)
+
+
+@contextmanager
+def _ray(spread: Spread, address: str | None) -> Iterator[Any]:
+    try:
+        import ray
+    except ImportError:
+        raise ValueError("spread.runner = 'ray': Ray is not installed; pip install ray, or use 'dask'") from None
+    options: dict[str, Any] = {"address": address} if address else {"address": "local", "num_cpus": spread.workers}
+    ray.init(**options, include_dashboard=False if not address else None, log_to_driver=False)
+    try:
+        yield ray
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _ray_here(spread: Spread) -> Iterator[str]:
+    with _ray(spread, None) as ray:
+        yield ray.get_runtime_context().gcs_address
 
 
 def _call(job: FromWorkspace, item: Any) -> Any:
@@ -184,4 +226,5 @@ def _call(job: FromWorkspace, item: Any) -> Any:
     return job(item)
 
 
+_HERE: dict[str, Callable[[Spread], AbstractContextManager[str]]] = {"dask": _dask_here, "ray": _ray_here}
 RUNNERS: dict[str, Callable[..., Done]] = {"threads": on_threads, "dask": on_dask, "ray": on_ray}

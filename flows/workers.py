@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from typing import Any
 
 import dask
@@ -10,7 +12,24 @@ from distributed import WorkerPlugin
 
 from flows.memory import keep_freed_memory
 
+# What keeps a stage's networks and tables in a worker, from shard to shard.
+_CACHES = (
+    ("flows.spread", "_unpickled"),
+    ("pipeline.detection.detect", "_loaded"),
+    ("pipeline.evaluation.sets", "_network"),
+    ("pipeline.learning.ensemble", "load_member"),
+)
 _TRIM = "MALLOC_TRIM_THRESHOLD_"
+
+
+def let_go() -> None:
+    """What a worker does when a stage is done: the next one may train on its GPU, and bring large tables of its own."""
+    for module, name in _CACHES:
+        if module in sys.modules:  # else nothing of it can be there
+            getattr(sys.modules[module], name).cache_clear()
+    gc.collect()
+    if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 class PrepareWorker(WorkerPlugin):

@@ -11,16 +11,17 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from flows.spread import SpreadingProgress
+from flows.spread import CLUSTER, SpreadingProgress, cluster
 from model import checkpoints
 from model.network import build
 from pipeline import layout
 from pipeline.progress import Progress
 from pipeline.records.keypoints import load_keypoint_set
+from pipeline.records.tables import read_table
 from pipeline.settings import Spread, load_params
 from pipeline.settings.profile import assign
-from pipeline.steps import ingest
-from tests.flows.conftest import Workspace, wait_for
+from pipeline.steps import ingest, pseudo_label
+from tests.flows.conftest import Workspace, gone, wait_for
 from tests.pipeline.workspace import MODEL, write_coco, write_detections
 
 
@@ -66,6 +67,31 @@ def test_a_wrong_scheduler_address_is_named(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"spread.address = 'tcp://127.0.0.1:9'"):
         spread("dask", 2, "tcp://127.0.0.1:9").map(abs, [1])
+
+
+def own_process(_: int) -> int:
+    """Which worker does a shard."""
+    return os.getpid()
+
+
+@pytest.mark.parametrize("runner", ["dask", "ray"])
+def test_one_cluster_serves_all_stages_of_a_run(runner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip({"dask": "distributed", "ray": "ray"}[runner], reason=f"{runner} is an option")
+    monkeypatch.chdir(tmp_path)
+    stages = spread(runner, 2)
+    with cluster(stages.spread):
+        address = os.environ[CLUSTER]
+        seen = [set(stages.map(own_process, [1, 2, 3, 4])) for _ in range(2)]
+        assert len(seen[0] | seen[1]) <= 2
+        assert os.environ[CLUSTER] == address
+    assert CLUSTER not in os.environ
+    assert gone(list(seen[0] | seen[1]))
+
+
+def test_threads_and_clusters_elsewhere_need_none() -> None:
+    for elsewhere in (spread("threads", 2), spread("dask", 2, "tcp://somewhere:8786")):
+        with cluster(elsewhere.spread):
+            assert CLUSTER not in os.environ
 
 
 @pytest.mark.slow
@@ -120,6 +146,19 @@ def teachers_at_work(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> W
         card = {"keypoint_names": list(keypoints.names), "trained_on": "nothing", "padding": 1.25}
         checkpoints.save(build(spec, len(keypoints)), layout.teacher(name), card)
     return workspace
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runner", ["dask", "ray"])
+def test_two_workers_pseudo_label_as_one_process_does(runner: str, teachers_at_work: Workspace) -> None:
+    pytest.importorskip({"dask": "distributed", "ray": "ray"}[runner], reason=f"{runner} is an option")
+    results = [layout.letter("U", "unlabeled"), layout.figures("pseudo_label", "unlabeled")]
+    found = []
+    for progress in (spread("threads", 1), spread(runner, 2)):
+        pseudo_label.run(load_params(), progress, "unlabeled")
+        found.append([path.read_bytes() for path in results])
+    assert found[0] == found[1]
+    assert read_table(results[0], "instances").num_rows >= 16
 
 
 @pytest.mark.slow
