@@ -207,8 +207,12 @@ def _ray(spread: Spread, address: str | None) -> Iterator[Any]:
         import ray
     except ImportError:
         raise ValueError("spread.runner = 'ray': Ray is not installed; pip install ray, or use 'dask'") from None
-    options: dict[str, Any] = {"address": address} if address else {"address": "local", "num_cpus": spread.workers}
-    ray.init(**options, include_dashboard=False if not address else None, log_to_driver=False)
+    if ray.is_initialized():  # this process started the cluster
+        yield ray
+        return
+    # On this machine alone: whoever reaches a cluster runs code on its workers.
+    here = {"address": "local", "num_cpus": spread.workers, "_node_ip_address": "127.0.0.1", "include_dashboard": False}
+    ray.init(**({"address": address} if address else here), log_to_driver=False)
     try:
         yield ray
     finally:
