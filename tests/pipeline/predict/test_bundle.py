@@ -68,7 +68,7 @@ def turn_a_picture() -> None:
     write_table(layout.images("val"), turned)
 
 
-@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("fast", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_bundle_finds_what_the_model_finds(project: Params, capsys: pytest.CaptureFixture, fast: bool) -> None:
     turn_a_picture()
     assert main(["export", str(layout.final(STRATEGY)), *(["--fast"] if fast else [])]) == 0
@@ -121,6 +121,7 @@ def test_the_program_stands_alone(project: Params, tmp_path: Path) -> None:
     assert (broken.returncode, broken.stderr.splitlines()[-1]) == (1, "none.jpg: not a readable image")
 
 
+@pytest.mark.slow
 def test_a_bundle_that_loses_is_not_written(project: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a folder nor what was there of it, where 0.11 points of AP are gone."""
     aps = iter([0.5, 0.4989])
@@ -139,6 +140,7 @@ def test_what_may_be_lost() -> None:
     bundle.refuse_loss({"set": "val", "AP of the model": 0.5, "AP of the bundle": 0.0}, allowed=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_smaller_networks(project: Params, capsys: pytest.CaptureFixture, precision: str) -> None:
     """A bundle that runs, and a card that says what it costs."""

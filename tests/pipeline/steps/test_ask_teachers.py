@@ -157,6 +157,7 @@ network:
 """
 
 
+@pytest.mark.slow
 def test_a_network_of_ours_says_what_our_teacher_says(truth: dict[str, np.ndarray]):
     """Exported and asked as somebody else's, with the flip test; C's labels lie a known offset from what it says."""
     random = np.random.default_rng(0)
