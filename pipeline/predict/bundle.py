@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import statistics
@@ -11,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -230,9 +230,8 @@ def _ap(truth: Truth, ids: Sequence[str], found: Sequence[tuple[np.ndarray, np.n
 
 
 def _loaded(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location("bundled_predict", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    """The program as a module; Python's import would leave its cache in the bundle."""
+    module = ModuleType("bundled_predict")
+    module.__file__ = str(path)
+    exec(compile(path.read_text(), str(path), "exec"), module.__dict__)
     return module

@@ -69,7 +69,8 @@ stages:
         if api is not None:
             environment["PREFECT_API_URL"] = api
         return subprocess.Popen(
-            command,
+            # A shell that starts the tests in the background has them ignore SIGINT, which children inherit.
+            ["env", "--default-signal=INT", *command],
             cwd=self.folder,
             env=environment,
             text=True,
