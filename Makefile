@@ -11,7 +11,7 @@ help:
 	@echo "make test     environment, lint, types, tests; the recipe in miniature to its report is one of them"
 	@echo "make slow     the tests that take minutes: own data, subsets of the recipe, the UI, killed trainings"
 	@echo "make faults   proofs that kills, full disks and second runs change no artefact (half an hour)"
-	@echo "make journeys labels out and back in, own data through ccm init: each to the report (half an hour)"
+	@echo "make journeys labels out and back in, own data through ccm init: each to the report (many minutes)"
 	@echo "make machines two processes train, one is killed, on one machine and as two (minutes)"
 	@echo "make gpu      what wants a GPU: its tests and figures into gpu.json (nine minutes at most)"
 	@echo "make audit    what is locked: licences, age, known vulnerabilities where pip-audit is installed"
