@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
@@ -12,11 +14,13 @@ from torch import Tensor
 from model.network import PoseNetwork
 from pipeline.settings import Compute
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's numbers of these parameters, malloc.h
 _TYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def pick_device(name: str) -> torch.device:
     """`auto` is the first GPU, else the CPU. ValueError when a GPU is asked for and there is none."""
+    _keep_memory()
     if name == "auto":
         return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
     device = torch.device(name)
@@ -26,6 +30,21 @@ def pick_device(name: str) -> torch.device:
             + "".join(f", cuda:{i}" for i in range(torch.cuda.device_count()))
         )
     return device
+
+
+@cache
+def _keep_memory() -> None:
+    """Have glibc keep the memory of freed tensors for the next ones, instead of giving it back at once.
+
+    Each step would ask the kernel for its feature maps again, page by page: a quarter of a small network's time on a
+    CPU (docs/performance.md). Whoever has set glibc's own variables is left alone; so are other C libraries.
+    """
+    if any(name in os.environ for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None:
+        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_MMAP_THRESHOLD, 32 * 2**20)  # the most that glibc takes
 
 
 def autocast(compute: Compute, device: torch.device) -> AbstractContextManager[object]:
