@@ -10,14 +10,20 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from model.detector import PersonDetector
 from model.weights import check_finite
 from pipeline.detection.annotated import AnnotatedImages, DetectorBatch, detector_batches
 from pipeline.learning.data.feed import Feed, pace
 from pipeline.learning.devices import autocast
-from pipeline.learning.training.distributed import mean_over_processes, rank, take_buffers, wait_for_all, world_size
+from pipeline.learning.training.distributed import (
+    in_parallel,
+    mean_over_processes,
+    rank,
+    take_buffers,
+    wait_for_all,
+    world_size,
+)
 from pipeline.learning.training.optimisation import learning_rate, make_optimizer
 from pipeline.learning.training.state import RunState
 from pipeline.progress import Progress
@@ -55,10 +61,7 @@ class DetectorTrainer:
         self.state, self.progress, self.validate = state, progress, validate
         self.optimizer = make_optimizer(self.detector, settings.optimizer)
         self.scaler = torch.amp.GradScaler(device.type, enabled=compute.precision == "float16")
-        self.parallel: nn.Module = self.detector
-        if world_size() > 1:
-            ids = [device.index] if device.type == "cuda" else None
-            self.parallel = DistributedDataParallel(self.detector, device_ids=ids)
+        self.parallel = in_parallel(self.detector, device)
         self.losses = LOSSES if detector.spec.masks else tuple(name for name in LOSSES if name != "loss_mask")
         self.epoch, self.batch, self.step = 0, 0, 0
         self.sums = torch.zeros(len(self.losses), dtype=torch.float64, device=device)

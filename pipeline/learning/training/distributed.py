@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import socket
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 WAIT_SECONDS = 1800.0  # for the slowest process: validation and the writing of states lie between
 
@@ -77,6 +79,21 @@ def backend(device: torch.device) -> str:
     """NCCL wants a GPU for each process; gloo goes without."""
     alone = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) <= torch.cuda.device_count()
     return "nccl" if device.type == "cuda" and alone else "gloo"
+
+
+def in_parallel(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network, whose gradients are from now on the means over all processes; itself when it trains alone.
+
+    Each process keeps batch statistics of its own, which `take_buffers` makes one where they are looked at: sent at
+    every step they would cost small networks on a CPU an eighth of their time, and training never reads them.
+    """
+    if world_size() == 1:
+        return network
+    name = "forward_sync_buffers"  # since torch 2.14
+    known = name in inspect.signature(DistributedDataParallel).parameters
+    settings: dict[str, Any] = {name if known else "broadcast_buffers": False}
+    ids = [device.index] if device.type == "cuda" else None
+    return DistributedDataParallel(network, device_ids=ids, gradient_as_bucket_view=True, **settings)
 
 
 def mean_over_processes(values: torch.Tensor) -> torch.Tensor:

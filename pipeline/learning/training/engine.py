@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model.losses import masked_mse, total_loss
@@ -22,7 +21,14 @@ from model.weights import check_finite
 from pipeline.learning.data import Batch, CropStore, pace, training_batches
 from pipeline.learning.data.easy_views import EasyViews, seen_in_the_hard_view
 from pipeline.learning.devices import autocast, normalise
-from pipeline.learning.training.distributed import mean_over_processes, rank, take_buffers, wait_for_all, world_size
+from pipeline.learning.training.distributed import (
+    in_parallel,
+    mean_over_processes,
+    rank,
+    take_buffers,
+    wait_for_all,
+    world_size,
+)
 from pipeline.learning.training.optimisation import learning_rate, make_optimizer, update_average
 from pipeline.learning.training.state import RunState
 from pipeline.learning.training.validation import RANKED_BY
@@ -85,11 +91,7 @@ class Trainer:
             if settings.ema
             else None
         )
-        self.parallel: nn.Module = self.network
-        if world_size() > 1:
-            self.parallel = DistributedDataParallel(
-                self.network, device_ids=[device.index] if device.type == "cuda" else None
-            )
+        self.parallel = in_parallel(self.network, device)
         self.apart = getattr(self.parallel, "no_sync", nullcontext)
         if compute.compile:  # all batches are full, so once is enough
             self.parallel = torch.compile(self.parallel)  # type: ignore[assignment]
