@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -37,6 +37,7 @@ class Encoder(nn.Module):
         last, penultimate: the levels; `penultimate` is None where the backbone offers none.
         multiple: input height and width must be multiples of this.
         mean, std: what the input is normalised with, RGB in 0..1.
+        frozen: modules that do not learn: they stay as in inference, also in training mode.
     """
 
     def __init__(
@@ -48,15 +49,23 @@ class Encoder(nn.Module):
         multiple: int = 32,
         mean: tuple[float, ...] = IMAGENET_DEFAULT_MEAN,
         std: tuple[float, ...] = IMAGENET_DEFAULT_STD,
+        frozen: Sequence[nn.Module] = (),
     ) -> None:
         super().__init__()
         self.body = body
+        self.frozen = tuple(frozen)
         self._features = features
         self.last, self.penultimate, self.multiple = last, penultimate, multiple
         self.mean, self.std = tuple(mean), tuple(std)
 
     def forward(self, images: Tensor) -> tuple[Tensor | None, Tensor]:
         return self._features(self.body, images)
+
+    def train(self, mode: bool = True) -> Encoder:
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self
 
 
 def build_encoder(spec: ModelSpec) -> Encoder:
@@ -91,9 +100,32 @@ def build_encoder(spec: ModelSpec) -> Encoder:
     return encoder
 
 
+def freeze(body: nn.Module, parts: Sequence[str], trainable: int) -> list[nn.Module]:
+    """Stop the gradients of all that comes before the last `trainable` of a body's parts.
+
+    Args:
+        body: modules in the order in which images go through them.
+        parts: the names of the modules that its parts end with, such as timm's `feature_info` has them.
+        trainable: how many parts learn; as many as there are, or more, freezes nothing.
+
+    Returns:
+        The modules that are frozen whole; the body itself, for one, goes on behind them.
+    """
+    if trainable >= len(parts):
+        return []
+    last = parts[len(parts) - 1 - trainable]
+    modules = list(body.named_modules())
+    end = max(i for i, (name, _) in enumerate(modules) if name == last or name.startswith(f"{last}."))
+    for _, module in modules[: end + 1]:
+        for parameter in module.parameters(recurse=False):
+            parameter.requires_grad_(False)
+    return [m for i, (_, m) in enumerate(modules[: end + 1]) if i + len(list(m.modules())) <= end + 1]
+
+
 def _torchvision(spec: ModelSpec) -> Encoder:
     _refuse(spec, "dilated", spec.dilated)
     _refuse(spec, "backbone_stride", spec.backbone_stride is not None)
+    _refuse(spec, "trainable_layers", spec.trainable_layers is not None)
     body = fill_backbone(
         spec.backbone,
         spec.weights,
@@ -129,6 +161,7 @@ def _hrnet(spec: ModelSpec) -> Encoder:
     """
     _refuse(spec, "dilated", spec.dilated)
     _refuse(spec, "backbone_stride", spec.backbone_stride is not None)
+    _refuse(spec, "trainable_layers", spec.trainable_layers is not None)
     body: Any = fill_backbone(
         spec.backbone,
         spec.weights,
@@ -188,6 +221,10 @@ def _timm(spec: ModelSpec) -> Encoder:
     plain = len({level.stride for level in levels}) == 1  # a ViT: every block has the same resolution
     indices = _plain_indices(spec, levels) if plain else _staged_indices(spec, levels)
     body.prune_intermediate_layers(indices, prune_norm=not plain, prune_head=True)
+    frozen: list[nn.Module] = []
+    if spec.trainable_layers is not None:
+        parts = [info["module"] for info in body.feature_info][: indices[-1] + 1]
+        frozen = freeze(body, parts, spec.trainable_layers)
 
     def features(trunk: Any, images: Tensor) -> tuple[Tensor | None, Tensor]:
         maps = trunk.forward_intermediates(
@@ -204,6 +241,7 @@ def _timm(spec: ModelSpec) -> Encoder:
         multiple=levels[indices[-1]].stride,
         mean=statistics.get("mean", IMAGENET_DEFAULT_MEAN),
         std=statistics.get("std", IMAGENET_DEFAULT_STD),
+        frozen=frozen,
     )
 
 

@@ -23,6 +23,7 @@ from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from model import checkpoints
+from model.backbones import freeze
 from model.cards import built
 from model.weights import fill_backbone, read_tensors
 
@@ -190,7 +191,11 @@ def build_detector(spec: DetectorSpec) -> PersonDetector:
             f"{len(body.feature_info)} stages; allowed: up to {len(body.feature_info) + 1}"
         )
     frozen = spec.weights != "none"
-    _freeze(body, spec.trainable_layers, frozen)
+    freeze(body, [part["module"] for part in body.feature_info], spec.trainable_layers)
+    if frozen:
+        for module in body.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.requires_grad_(False)
     statistics = body.pretrained_cfg if hasattr(body, "pretrained_cfg") else {}
     indices = range(len(body.feature_info) - stages, len(body.feature_info))
     pyramid = Pyramid(body, indices, spec.fpn_channels, spec.fpn_norm, frozen)
@@ -230,21 +235,6 @@ def _resnext152() -> nn.Module:
     """ResNeXt-152 32x8d, which neither timm nor torchvision lists; torchvision's parameter names."""
     bottleneck: Any = Bottleneck
     return ResNet(bottleneck, (3, 8, 36, 3), num_classes=0, cardinality=32, base_width=8)
-
-
-def _freeze(body: Any, trainable: int, norms: bool) -> None:
-    """Stop the gradients of the backbone's first parts and, with `norms`, of every batch normalisation."""
-    names = [name for name, _ in body.named_modules()]
-    ends = []  # where each part's last module stands among all, in the order they are defined
-    for part in body.feature_info:
-        module = part["module"]
-        ends.append(max(i for i, name in enumerate(names) if name == module or name.startswith(f"{module}.")))
-    frozen = ends[max(0, len(ends) - 1 - trainable)] if trainable < len(ends) else -1
-    for position, module in enumerate(body.modules()):
-        norm = norms and isinstance(module, nn.modules.batchnorm._BatchNorm)
-        if position <= frozen or norm:
-            for parameter in module.parameters(recurse=False):
-                parameter.requires_grad_(False)
 
 
 def save_detector(detector: PersonDetector, directory: str | Path, card: Mapping[str, Any]) -> Path:

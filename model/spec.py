@@ -26,6 +26,8 @@ class ModelSpec:
         se, hdc, residual: the branches of the mixer (Eq 1-4). Without `hdc` a mixer is a plain deconvolution;
             without any of the three it is the Simple Baseline's. They only exist in `ccm`.
         backbone_stride: stop the backbone at this stride, e.g. 16, and drop what is deeper. None keeps it whole.
+        trainable_layers: how many of the backbone's parts that are left learn, counted from the last; those before keep
+            their weights and batch statistics. None: all learn.
         weights: `none`, `imagenet` (downloaded by timm or torchvision), `packaged` (ImageNet weights from an
             installed package) or the path of a local file. They fill the backbone only.
 
@@ -43,6 +45,7 @@ class ModelSpec:
     hdc: bool = True
     residual: bool = True
     backbone_stride: int | None = None
+    trainable_layers: int | None = None
     weights: str = "none"
 
     def __post_init__(self) -> None:
@@ -58,6 +61,9 @@ class ModelSpec:
         self._check_decoder(mixers)
         if self.dilated and self.backbone_stride is not None:
             raise ValueError("backbone_stride: has no meaning with dilated: true, which keeps a stride of 16")
+        kept = self.trainable_layers
+        if kept is not None and (not isinstance(kept, int) or isinstance(kept, bool) or kept < 0):
+            raise ValueError(f"trainable_layers: {kept!r}; allowed: a whole number from 0, or null for all")
         if not isinstance(self.weights, str) or not self.weights:
             raise ValueError(f"weights: {self.weights!r}; allowed: none, imagenet, packaged or a file's path")
 

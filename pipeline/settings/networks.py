@@ -18,6 +18,9 @@ class KeypointModel(Section):
     """A name of timm's or torchvision's, such as resnet50 or hrnet_w32."""
     backbone_stride: Literal[4, 8, 16, 32] | None
     """Cut the backbone at this output stride; null: as the paper."""
+    trainable_layers: Whole | None = None
+    """How many of the backbone's parts are trained, counted from the last; the first ones keep their weights and batch
+    statistics. null: all are trained."""
     weights: str
     """Where the backbone starts from: none, imagenet, packaged, or a local file."""
     input_size: Size

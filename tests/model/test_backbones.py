@@ -109,3 +109,37 @@ def test_what_cannot_be_built_says_what_can(spec: dict, message: str) -> None:
 def test_a_wrong_keypoint_count_says_what_is_allowed(keypoints: object) -> None:
     with pytest.raises(ValueError, match=r"keypoints: .*; allowed: a whole number from 1 on"):
         build({"backbone": "resnet10t", "input_size": (64, 64)}, keypoints)  # type: ignore[arg-type]
+
+
+def first_parts(name: str) -> bool:
+    """Whether a tensor of lite0 lies before stage 2, the first of those that learn where two of four do."""
+    return name.startswith(tuple(f"encoder.body.{part}." for part in ("conv_stem", "bn1", "blocks.0", "blocks.1")))
+
+
+def test_the_first_parts_keep_weights_and_statistics_and_the_others_learn() -> None:
+    spec = {"backbone": "tf_efficientnet_lite0", "backbone_stride": 16, "input_size": (64, 64), "mixers": (8, 8)}
+    network = build({**spec, "trainable_layers": 2}, 4).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    optimizer = torch.optim.Adam(network.parameters(), 0.1)  # moves what has any gradient, however small
+    heatmaps, _ = network(torch.randn(4, 3, 64, 64))
+    heatmaps.square().sum().backward()
+    optimizer.step()
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            assert torch.equal(value, before[name]) == first_parts(name), name
+    network.eval()
+    everything = build(spec, 4).eval()
+    everything.load_state_dict(network.state_dict())
+    images = torch.randn(1, 3, 64, 64)
+    assert torch.equal(network(images), everything(images))  # it decides what learns, nothing else
+
+
+@pytest.mark.parametrize(("kept", "learn"), [(0, "decoder"), (1, "layer4"), (3, "layer2"), (4, "layer1"), (5, "conv1")])
+def test_trainable_layers_count_from_the_last_as_the_detectors_do(kept: int, learn: str) -> None:
+    network = build({"backbone": "resnet18", "input_size": (64, 64), "mixers": (8, 8, 8), "trainable_layers": kept}, 2)
+    assert learn in next(name for name, value in network.named_parameters() if value.requires_grad)
+
+
+def test_a_backbone_whose_parts_are_not_known_says_so() -> None:
+    with pytest.raises(ValueError, match=r"trainable_layers: 2 is not possible with hrnet_w18_small"):
+        build({"backbone": "hrnet_w18_small", "input_size": (64, 64), "trainable_layers": 2}, 2)
