@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.benchmarks.networks import OTHER_NETWORKS, PAPER_NETWORKS, size_of
+from pipeline.benchmarks.networks import OTHER_NETWORKS, PAPER_NETWORKS, PAPER_SIZES, size_of
 from pipeline.report.paper_tables.published import published
 from pipeline.report.paper_tables.rows import sized_network
 
@@ -43,3 +43,8 @@ def test_there_is_a_network_for_every_row_of_table_10_that_is_not_other_peoples(
 def test_networks_are_as_large_as_the_papers(name):
     size = size_of({**PAPER_NETWORKS, **OTHER_NETWORKS}[name])
     assert (round(size["parameters"] / 1e6, 2), round(size["macs"] / 1e9, 2)) == COUNTED[name]
+    assert size == PAPER_SIZES.get(name, size)  # what is kept is what is counted
+
+
+def test_every_network_of_the_paper_has_its_size_kept():
+    assert list(PAPER_SIZES) == list(PAPER_NETWORKS)

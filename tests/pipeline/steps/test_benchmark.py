@@ -1,8 +1,6 @@
-import pytest
 import torch
 
 from pipeline import layout
-from pipeline.benchmarks import networks
 from pipeline.progress import Progress
 from pipeline.records.artefacts import read_json
 from pipeline.report.paper_tables import compare, workspace_run
@@ -12,13 +10,7 @@ from tests.pipeline.workspace import STRATEGY, make_workspace
 torch.set_num_threads(1)
 
 
-@pytest.fixture
-def few_networks(monkeypatch):
-    name = "simple_baseline resnet50 256x192"
-    monkeypatch.setattr(benchmark, "PAPER_NETWORKS", {name: networks.PAPER_NETWORKS[name]})
-
-
-def test_sizes_and_times_fill_tables_9_and_10(tmp_path, monkeypatch, few_networks):
+def test_sizes_and_times_fill_tables_9_and_10(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     figures = benchmark.run(make_workspace(tmp_path), Progress())
     written = read_json(layout.figures("benchmark"))
