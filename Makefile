@@ -42,10 +42,10 @@ repro: repository install
 	@ccm ui
 
 test: install lint types
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 slow: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow
 
 # Long proofs that print their figures; the one with disks needs root, to mount small ones.
 faults: install

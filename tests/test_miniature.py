@@ -56,6 +56,9 @@ class Workspace:
             if (ROOT / name).is_file() and not name.startswith("tests/") and name != "dvc.lock":
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
+        for kernel in [*ROOT.glob("postproc/**/*.nb[ci]"), *ROOT.glob("pipeline/**/*.nb[ci]")]:
+            (folder / kernel.relative_to(ROOT)).parent.mkdir(exist_ok=True)  # as compiled here before
+            shutil.copy2(kernel, folder / kernel.relative_to(ROOT))
         with (folder / "params.yaml").open("w") as file:
             YAML().dump(miniature() if params is None else params, file)
         self._git("init", "-q", cwd=folder)
@@ -80,6 +83,7 @@ class Workspace:
             "HOME": str(self.folder / "home"),
         }
         environment.pop("PREFECT_API_URL", None)
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # each stage would compile the whole clone
         done = subprocess.run(
             command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -143,37 +147,35 @@ def test_an_edit_reruns_what_depends_on_it_and_nothing_else(workspace: Workspace
     workspace.commit("another threshold")
 
 
-def stale(workspace: Workspace) -> set[str]:
-    """The stages that `dvc status` calls changed by themselves: by their params, code or missing outputs."""
-    found, stage = set(), ""
+def stale(workspace: Workspace) -> dict[str, set[str]]:
+    """Which stages `dvc status` calls changed by themselves, by the key of the params that has."""
+    found: dict[str, set[str]] = {}
+    stage = file = ""
     for line in workspace.run("dvc", "status").splitlines():
         if line and not line[0].isspace():
             stage = line.rstrip(":")
-        elif "params.yaml" in line:
-            found.add(stage)
+        elif line.endswith(":"):
+            file = line.strip()
+        elif file == "params.yaml:":
+            found.setdefault(line.split()[-1], set()).add(stage)
     return found
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "stages"),
-    [
-        (
-            "rotation: 30.0",
-            "rotation: 31.0",
-            {"train_teachers@lite0", "train_teachers@lite1", "train_joint@ACHU-CH", "fine_tune@ACHU-CH"},
-        ),
-        ("  model: lite0\n  epochs: 1", "  model: lite0\n  epochs: 2", {"train_joint@ACHU-CH"}),
-        ("    person:\n      model: person_rcnn\n      seed: 0", "    person:\n      model: person_rcnn\n      seed: 1",
-         {"train_detector@person"}),
-    ],
-)  # fmt: skip
-def test_an_edit_makes_stale_what_it_decides(workspace: Workspace, old: str, new: str, stages: set[str]) -> None:
-    workspace.edit(old, new)
+def test_an_edit_makes_stale_what_it_decides(workspace: Workspace) -> None:
+    before = (workspace.folder / "params.yaml").read_text()
+    workspace.edit("rotation: 30.0", "rotation: 31.0")
+    workspace.edit("  model: lite0\n  epochs: 1", "  model: lite0\n  epochs: 2")
+    workspace.edit(
+        "    person:\n      model: person_rcnn\n      seed: 0", "    person:\n      model: person_rcnn\n      seed: 1"
+    )
     try:
-        assert stale(workspace) == stages
+        assert stale(workspace) == {
+            "training": {"train_teachers@lite0", "train_teachers@lite1", "train_joint@ACHU-CH", "fine_tune@ACHU-CH"},
+            "train_joint": {"train_joint@ACHU-CH"},
+            "train_detector.models.person": {"train_detector@person"},
+        }
     finally:
-        workspace.edit(new, old)
-    assert "up to date" in workspace.run("dvc", "status")
+        (workspace.folder / "params.yaml").write_text(before)
 
 
 def test_a_new_keypoint_set_makes_nothing_stale(workspace: Workspace) -> None:
@@ -228,30 +230,3 @@ def test_an_experiment_runs_beside_the_workspace(workspace: Workspace) -> None:
     assert "report" in said
     assert "mine_hard_negatives" not in "".join(line for line in said.splitlines() if line.startswith("Running stage"))
     assert "report.pictures" in workspace.run("dvc", "exp", "show", "--no-pager", "--csv")
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "said"),
-    [
-        ("nms_threshold: 0.5", "nms_threshold: 2", "detect_people.nms_threshold = 2"),
-        ("bootstrap:", "bootstrp:", "evaluate.bootstrp"),
-        ("train_images: 24", "train_images: many", "synthesize.built-in.train_images = 'many'"),
-    ],
-)
-def test_a_wrong_param_stops_before_any_stage_works(workspace: Workspace, old: str, new: str, said: str) -> None:
-    workspace.edit(old, new)
-    try:
-        assert said in workspace.run("ccm", "stage", "report", fails=True)
-        assert said in workspace.run("ccm", "params", fails=True)
-    finally:
-        workspace.edit(new, old)
-
-
-def test_a_missing_data_set_says_which_file_was_expected(workspace: Workspace) -> None:
-    workspace.edit("person_keypoints_val2017.json", "person_keypoints_gone.json")
-    try:
-        said = workspace.run("ccm", "stage", "ingest", "val", fails=True)
-        assert "person_keypoints_gone.json" in said
-        assert "Traceback" not in said
-    finally:
-        workspace.edit("person_keypoints_gone.json", "person_keypoints_val2017.json")

@@ -140,9 +140,10 @@ class _Maker:
     world_size: int
 
     def __call__(self, number: int) -> DetectorBatch:
-        batch = number * self.world_size + self.rank
-        rows = self.batches[batch]
-        draws = np.random.default_rng([self.seed, self.epoch, batch, 3]).random(len(rows))
+        rows = self.batches[number * self.world_size + self.rank]
+        # Drawn for all processes: each takes its part of what one process with as large a batch does.
+        random = np.random.default_rng([self.seed, self.epoch, number, 3])
+        draws = random.random((self.world_size, len(rows)))[self.rank]
         reader = ImageReader()
         made = [self._sample(reader, int(row), draw < self.flip) for row, draw in zip(rows, draws, strict=True)]
         return DetectorBatch([image for image, _ in made], [target for _, target in made], rows)

@@ -3,7 +3,8 @@
     python -m tests.faults.drift
 
 One process plays both parts, on the miniature source of the detector's tests: two images a step together, or each by
-itself and the mean of their gradients, which is what two processes do. The causes are taken away one after another.
+itself and the mean of their gradients, which is what two processes do. The causes are taken away one after another,
+then all but one; the last line compares one process with itself where it draws other proposals and anchors.
 Each line: the difference of the first step's loss, and of each epoch's, in percent.
 """
 
@@ -34,19 +35,25 @@ Losses = dict[str, Tensor]
 def main() -> None:
     torch.set_num_threads(1)
     print(f"{'taken away':70} {'first step':>10} " + " ".join(f"{f'epoch {i + 1}':>8}" for i in range(EPOCHS)))
+    rows = {", ".join(CAUSES[:count]) or "nothing": CAUSES[:count] for count in range(len(CAUSES) + 1)}
+    for cause in CAUSES[:-1]:
+        rows[f"all but {cause}"] = tuple(other for other in CAUSES if other != cause)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         write_source("train")
-        for count in range(len(CAUSES) + 1):
-            away = CAUSES[:count]
-            together, apart = curve(away, together=True), curve(away, together=False)
-            difference = 100 * (apart / together - 1)
-            cells = [f"{difference[0]:+9.4f}%", *(f"{value:+7.3f}%" for value in difference[1:])]
-            print(f"{', '.join(away) or 'nothing':70} {' '.join(cells)}", flush=True)
-        print(f"load average {os.getloadavg()[0]:.1f}, torch {torch.__version__}")
+        for name, away in rows.items():
+            show(name, curve(away, together=True), curve(away, together=False))
+        show("nothing; one process, other draws", curve((), together=True), curve((), together=True, seed=1))
+    print(f"load average {os.getloadavg()[0]:.1f}, torch {torch.__version__}")
 
 
-def curve(away: tuple[str, ...], together: bool) -> np.ndarray:
-    """The loss of the first step, then the mean of each epoch's steps."""
+def show(name: str, one: np.ndarray, other: np.ndarray) -> None:
+    difference = 100 * (other / one - 1)
+    cells = [f"{difference[0]:+9.4f}%", *(f"{value:+7.3f}%" for value in difference[1:])]
+    print(f"{name:70} {' '.join(cells)}", flush=True)
+
+
+def curve(away: tuple[str, ...], together: bool, seed: int = 0) -> np.ndarray:
+    """The loss of the first step, then the mean of each epoch's steps; `seed` is that of the draws."""
     detector = make_detector(away)
     data = annotated([read_annotated("train", masks=True)])
     optimizer = make_optimizer(detector, TRAINING.optimizer)
@@ -60,13 +67,15 @@ def curve(away: tuple[str, ...], together: bool) -> np.ndarray:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(TRAINING.optimizer, step, EPOCHS * len(batches))
             parts = [slice(None)] if together else [slice(0, 1), slice(1, 2)]
-            found = [(part_losses(detector, batch, part, step, rank), counts()) for rank, part in enumerate(parts)]
+            found = [
+                (part_losses(detector, batch, part, (seed, step, rank)), counts()) for rank, part in enumerate(parts)
+            ]
             loss = weighted(found, evenly="means" not in away)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(detector.parameters(), float(TRAINING.optimizer.clip_norm or 0))
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            losses[-1].append(float(loss))
+            losses[-1].append(loss.item())
     return np.array([losses[0][0], *(float(np.mean(epoch)) for epoch in losses)])
 
 
@@ -86,9 +95,9 @@ def make_detector(away: tuple[str, ...]) -> PersonDetector:
     return detector
 
 
-def part_losses(detector: PersonDetector, batch: DetectorBatch, part: slice, step: int, rank: int) -> Losses:
-    """The five losses of a process's images; draws depend on step and process, as in training."""
-    torch.manual_seed(int(np.random.SeedSequence([0, step, rank]).generate_state(1)[0]))
+def part_losses(detector: PersonDetector, batch: DetectorBatch, part: slice, draw: tuple[int, int, int]) -> Losses:
+    """The five losses of a process's images; draws depend on seed, step and process, as in training."""
+    torch.manual_seed(int(np.random.SeedSequence(draw).generate_state(1)[0]))
     losses: Losses = detector([image.float() / 255 for image in batch.images[part]], batch.targets[part])
     return losses
 

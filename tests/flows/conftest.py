@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,16 @@ LAUNCHER = Path(__file__).parent / "with_fakes.py"
 DVC = [sys.executable, "-m", "dvc"]
 
 
+@lru_cache
+def _repository() -> Path:
+    """An empty git and DVC repository, made once a process, to be copied."""
+    folder = Path(tempfile.mkdtemp(prefix="repository-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    subprocess.run([*DVC, "init", "-q"], cwd=folder, check=True)
+    return folder
+
+
 class Workspace:
     """A folder with params.yaml and dvc.yaml, and `ccm` (with the stand-in stages) to run in it."""
 
@@ -35,6 +48,7 @@ class Workspace:
 
     def track(self) -> Workspace:
         """Make it a git and DVC repository with a small graph."""
+        shutil.copytree(_repository(), self.folder, dirs_exist_ok=True)
         ccm = f"{sys.executable} {LAUNCHER}"
         (self.folder / "dvc.yaml").write_text(f"""
 stages:
@@ -49,8 +63,6 @@ stages:
     deps: [slow.seconds]
     outs: [out/slow.txt]
 """)
-        subprocess.run(["git", "init", "-q"], cwd=self.folder, check=True)
-        subprocess.run([*DVC, "init", "-q"], cwd=self.folder, check=True)
         return self
 
     def commit(self) -> None:

@@ -148,6 +148,32 @@ def test_settings_are_checked_before_anything_runs(project: Path, capsys: pytest
     assert (project / "params.yaml").read_text() == before
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("nms_threshold: 0.5", "nms_threshold: 2", "detect_people.nms_threshold = 2"),
+        ("bootstrap:", "bootstrp:", "evaluate.bootstrp"),
+        ("train_images: 500", "train_images: many", "synthesize.built-in.train_images = 'many'"),
+    ],
+)
+def test_a_wrong_param_stops_before_any_stage_works(
+    old: str, new: str, said: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = project / "params.yaml"
+    before = path.read_text()
+    assert old in before
+    path.write_text(before.replace(old, new))
+    for typed in (["stage", "report"], ["params"]):
+        assert main(typed) == 2
+        assert said in capsys.readouterr().err
+    assert {file.name for file in project.iterdir()} == {"params.yaml", "dvc.yaml"}
+
+
+def test_a_missing_data_set_says_which_file_was_expected(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["stage", "ingest", "val"]) == 2
+    assert "person_keypoints_val2017.json" in capsys.readouterr().err
+
+
 def test_a_port_that_cannot_be(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["ui", "--port", "99999"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -21,31 +22,53 @@ RWLOCKS = {
 }
 
 
+@pytest.fixture(scope="module")
+def once_run(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A project whose stages have run."""
+    made = Workspace(tmp_path_factory.mktemp("once")).track()
+    made.ccm("run")
+    return made
+
+
+@pytest.fixture
+def ran(once_run: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A copy of it, which is the current folder."""
+    shutil.copytree(once_run.folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return Workspace(tmp_path)
+
+
+def dvc(*arguments: str) -> int:
+    return subprocess.run([*DVC, *arguments], capture_output=True).returncode
+
+
 @pytest.mark.parametrize("content", RWLOCKS.values(), ids=RWLOCKS)
-def test_a_damaged_rwlock_is_set_aside(workspace: Workspace, content: str) -> None:
-    workspace.track()
-    path = workspace.folder / repair.RWLOCK
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content)
-    assert subprocess.run([*DVC, "repro"], cwd=workspace.folder, capture_output=True).returncode != 0
-    said = workspace.ccm("run")
+def test_a_damaged_rwlock_is_set_aside(ran: Workspace, content: str) -> None:
+    repair.RWLOCK.write_text(content)
+    assert dvc("repro") != 0
+    (said,) = repair.repair()
     assert "rwlock: " in said
     assert "set aside as rwlock.set-aside-1" in said
-    assert len(workspace.outputs()) == 3
-    assert subprocess.run([*DVC, "status"], cwd=workspace.folder, capture_output=True).returncode == 0
+    assert dvc("status") == 0
+
+
+def test_a_run_mends_first(ran: Workspace) -> None:
+    expected = ran.outputs()
+    (ran.folder / "out/slow.txt").unlink()
+    repair.RWLOCK.write_text("")
+    assert "set aside as rwlock.set-aside-1" in ran.ccm("run")
+    assert ran.outputs() == expected
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9])
-def test_a_dvc_lock_that_was_cut_off_is_made_again(workspace: Workspace, share: float) -> None:
-    workspace.track()
-    workspace.ccm("run")
-    lock, outputs = workspace.folder / "dvc.lock", workspace.outputs()
-    whole = lock.read_bytes()
-    lock.write_bytes(whole[: int(share * len(whole))])
-    said = workspace.ccm("run")
+def test_a_dvc_lock_that_was_cut_off_is_made_again(ran: Workspace, share: float) -> None:
+    outputs, whole = ran.outputs(), repair.LOCK_FILE.read_bytes()
+    assert len(outputs) == 3
+    repair.LOCK_FILE.write_bytes(whole[: int(share * len(whole))])
+    said = ran.ccm("run")
     assert "is cached - skipping run" in said  # nothing is computed twice
-    assert lock.read_bytes() == whole
-    assert workspace.outputs() == outputs
+    assert repair.LOCK_FILE.read_bytes() == whole
+    assert ran.outputs() == outputs
 
 
 @pytest.mark.slow
@@ -99,10 +122,8 @@ def test_doctor_mends_for_those_who_use_dvc_alone(
     assert capsys.readouterr().out == "nothing to mend\n"
 
 
-def test_a_healthy_project_has_nothing_to_mend(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    workspace.track()
-    assert "set aside" not in workspace.ccm("run")
-    monkeypatch.chdir(workspace.folder)
+def test_a_healthy_project_has_nothing_to_mend(ran: Workspace) -> None:
+    assert "set aside" not in ran.ccm("run")
     assert repair.rwlock_problem() is None
     assert repair.lock_file_problem() is None
     assert main(["params"]) == 0

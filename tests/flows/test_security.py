@@ -155,6 +155,7 @@ def test_dask_listens_on_this_machine_alone() -> None:
     assert set(listening) <= {"127.0.0.1", "::1"}
 
 
+@pytest.mark.slow
 def test_the_server_listens_on_this_machine_alone(server_folder: Path, api: str) -> None:
     port = int(api.split(":")[2].split("/")[0])
     listening = [each.laddr for each in psutil.net_connections("inet") if each.status == psutil.CONN_LISTEN]

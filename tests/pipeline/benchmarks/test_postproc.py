@@ -8,7 +8,7 @@ from pipeline.benchmarks import postproc as bench
 from postproc.heatmaps import REFINEMENTS
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def rows() -> list[bench.Row]:
     return bench.run(sizes=[(64, 48)], batch=2, repeats=2)
 

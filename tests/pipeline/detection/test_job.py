@@ -18,6 +18,7 @@ from pipeline.detection.job import DetectorJob, run_job
 from pipeline.learning.training.state import RunState
 from pipeline.progress import Progress
 from pipeline.settings import Compute, DetectorTraining
+from tests.faults import drift
 from tests.pipeline.detection.conftest import COMPUTE, TRAINING
 from tests.pipeline.killing import killed_until_done
 
@@ -111,13 +112,16 @@ def test_killed_at_random_moments_the_weights_are_those_of_an_unbroken_run(
 
 
 @pytest.mark.slow
-def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(
+def test_two_processes_do_what_one_does_that_takes_the_mean_of_their_gradients(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A loop in one process, image by image, without batch statistics and with all proposals.
+
+    The curve of one process that takes both images together is another one: `tests.faults.drift` says why. Measured,
+    0.5 % in the first epoch and 3 % in the second.
+    """
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    # Without batch statistics, and with all proposals instead of a draw that differs by process. What stays different:
-    # torchvision draws 256 anchors an image, and takes means over the proposals of a process, of which images have more
-    # or fewer. So the first epoch's curve is the same to 1e-3 (measured 2e-4), the second's to 5 % (3.5 %).
+    loop = drift.curve(("batch norm", "draw of proposals"), together=False)
     model = TRAINING.model.model_copy(update={"backbone": "convnext_atto", "sampled_proposals": 512})
     frozen = TRAINING.model_copy(update={"model": model})
     run_job(job(frozen), Progress())
@@ -126,7 +130,7 @@ def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(
     run_job(job(half, COMPUTE.model_copy(update={"processes": 2})), Progress())
     double = pd.read_csv("metrics/curves/train_detector/person.csv")
     assert double["step"].tolist() == single["step"].tolist()
-    assert double["loss"][0] == pytest.approx(single["loss"][0], rel=1e-3)
+    assert double["loss"].tolist() == pytest.approx(loop[1:3].tolist(), rel=1e-3)
     assert double["loss"].tolist() == pytest.approx(single["loss"].tolist(), rel=0.05)
 
 

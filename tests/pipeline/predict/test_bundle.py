@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import os
 import shutil
@@ -32,10 +33,14 @@ PERSON = Path("models/detectors/person")
 
 @pytest.fixture
 def project(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
-    """Untrained networks, of which the detector's every box counts; the truth lies near what they find."""
     monkeypatch.chdir(tmp_path)
-    make_workspace(tmp_path)
-    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    return make_project(models, tmp_path)
+
+
+def make_project(models: Path, folder: Path) -> Params:
+    """Untrained networks, of which the detector's every box counts; the truth lies near what they find."""
+    make_workspace(folder)
+    (folder / "dvc.yaml").write_text("stages: {}\n")
     shutil.copytree(models / "person", PERSON)
     raw = YAML(typ="safe", pure=True).load(Path("params.yaml").read_text())
     raw["detect_people"]["score_threshold"] = raw["evaluate"]["box_threshold"] = 0.01
@@ -68,12 +73,18 @@ def turn_a_picture() -> None:
     write_table(layout.images("val"), turned)
 
 
-@pytest.mark.parametrize("fast", [pytest.param(False, marks=pytest.mark.slow), True])
-def test_the_bundle_finds_what_the_model_finds(project: Params, capsys: pytest.CaptureFixture, fast: bool) -> None:
-    turn_a_picture()
-    assert main(["export", str(layout.final(STRATEGY)), *(["--fast"] if fast else [])]) == 0
-    assert "AP of the bundle" in capsys.readouterr().out
-    folder = Path("exports") / STRATEGY
+@pytest.fixture(scope="module")
+def exported(models: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Params]:
+    """A project's folder and params, and in `exports` what `ccm export --fast` has made of its model."""
+    folder = tmp_path_factory.mktemp("exported")
+    with contextlib.chdir(folder):
+        params = make_project(models, folder)
+        turn_a_picture()
+        assert main(["export", str(layout.final(STRATEGY)), "--fast"]) == 0
+    return folder, params
+
+
+def finds_what_the_model_finds(folder: Path, project: Params, fast: bool) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [
         "card.json", "detector.onnx", "keypoints.onnx", "predict.py",
     ]  # fmt: skip
@@ -91,7 +102,22 @@ def test_the_bundle_finds_what_the_model_finds(project: Params, capsys: pytest.C
         assert same(ours(pixels, boxes), predictor, pixels, boxes) >= 3
 
 
-def test_the_program_stands_alone(project: Params, tmp_path: Path) -> None:
+def test_the_bundle_finds_what_the_model_finds(exported: tuple[Path, Params], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(exported[0])
+    finds_what_the_model_finds(Path("exports") / STRATEGY, exported[1], fast=True)
+
+
+@pytest.mark.slow
+def test_with_the_flip_test_and_elsewhere(project: Params, capsys: pytest.CaptureFixture) -> None:
+    turn_a_picture()
+    assert main(["export", str(layout.final(STRATEGY)), "--output", "away/net"]) == 0
+    assert "AP of the bundle" in capsys.readouterr().out
+    finds_what_the_model_finds(Path("away/net"), project, fast=False)
+
+
+def test_the_program_stands_alone(
+    exported: tuple[Path, Params], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = bundle.PROGRAM.read_text()
     assert len(source.splitlines()) <= 120
     imported = {
@@ -101,7 +127,8 @@ def test_the_program_stands_alone(project: Params, tmp_path: Path) -> None:
         for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
     }
     assert imported <= {"json", "sys", "pathlib", "cv2", "numpy", "onnxruntime"}
-    assert main(["export", str(layout.final(STRATEGY)), "--output", "away/net"]) == 0
+    monkeypatch.chdir(exported[0])
+    shutil.copytree(Path("exports") / STRATEGY, tmp_path / "away/net")
     elsewhere = tmp_path / "else where"
     elsewhere.mkdir()
     pixels = smooth(96, 128)
@@ -112,7 +139,7 @@ def test_the_program_stands_alone(project: Params, tmp_path: Path) -> None:
     )  # fmt: skip
     line = json.loads(ran.stdout)
     found = tuple(np.array(line[name]) for name in ("boxes", "keypoints", "keypoint_scores", "scores"))
-    predictor = project_predictor(project, layout.final(STRATEGY), PERSON, stored=True)
+    predictor = project_predictor(exported[1], layout.final(STRATEGY), PERSON, fast=True, stored=True)
     assert same(found, predictor, np.ascontiguousarray(pixels[:, :, ::-1]), None) == len(found[0])
     broken = subprocess.run(
         [sys.executable, str(tmp_path / "away/net/predict.py"), "none.jpg"],

@@ -23,14 +23,20 @@ def one_thread() -> None:
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with `people.parquet`: 24 people of 17 keypoints in 24 images of 64x48.
+    """A folder with the miniature training set, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    write_people(tmp_path)
+    return tmp_path
+
+
+def write_people(folder: Path) -> None:
+    """Write `people.parquet`: 24 people of 17 keypoints in 24 images of 64x48.
 
     As in Phi, some rows are hard negatives (no keypoint, all supervised) and some supervise a part of the keypoints.
     """
-    monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
     keypoints = np.zeros((PEOPLE, 17, 3), np.float32)
-    (tmp_path / "images").mkdir()
+    (folder / "images").mkdir()
     for i in range(PEOPLE):
         picture = random.integers(0, 60, (64, 48, 3), dtype=np.uint8)
         keypoints[i, :, 0], keypoints[i, :, 1] = random.uniform(1, 47, 17), random.uniform(1, 63, 17)
@@ -38,7 +44,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for k, (x, y, _) in enumerate(keypoints[i]):
             colour = [int(v) for v in np.random.default_rng(k).integers(80, 255, 3)]
             cv2.circle(picture, (round(float(x)), round(float(y))), 2, colour, -1)
-        cv2.imwrite(str(tmp_path / "images" / f"{i}.png"), picture)
+        cv2.imwrite(str(folder / "images" / f"{i}.png"), picture)
     supervised = np.ones((PEOPLE, 17), bool)
     keypoints[HARD] = 0
     for k in (0, 5, 9, 12, 13):  # more on one side than on the other
@@ -57,8 +63,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "keypoints": keypoints.reshape(PEOPLE, -1),
         "supervised": supervised,
     }
-    write_table("people.parquet", table_from("instances", columns, TableInfo("coco", {"train": "images"})))
-    return tmp_path
+    write_table(folder / "people.parquet", table_from("instances", columns, TableInfo("coco", {"train": "images"})))
 
 
 MODEL = KeypointModel(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from pipeline.learning.training import engine
 from pipeline.learning.training.job import run_job
 from pipeline.learning.training.state import RunState
 from pipeline.progress import Progress
-from tests.pipeline.learning.training.conftest import TRAINING, job
+from tests.pipeline.learning.training.conftest import TRAINING, job, write_people
 
 SHORT = TRAINING.model_copy(update={"epochs": 2, "validate_every": 2})
 RUNS = Path(".state/training/train_joint")
@@ -48,23 +50,52 @@ def trained() -> tuple[dict[str, torch.Tensor], Told]:
     return load_file("models/out/model.safetensors"), told
 
 
-@pytest.fixture
-def stopped(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[str, torch.Tensor]]:
-    """A run stopped after its first epoch: its state; and the weights of one that was not stopped."""
-    unbroken, _ = trained()
-    shutil.rmtree(".state")
-    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", 1e9)
+@dataclass(frozen=True)
+class Runs:
+    """Folders of two runs, the one stopped after its first epoch, the other at its end, and the weights of that."""
+
+    stopped: Path
+    finished: Path
+    weights: dict[str, torch.Tensor]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    torch.set_num_threads(1)  # as in the tests
+    stopped, finished = tmp_path_factory.mktemp("stopped"), tmp_path_factory.mktemp("finished")
+    for folder in (stopped, finished):
+        write_people(folder)
+    with contextlib.chdir(finished):
+        weights, _ = trained()
     save = RunState.save
 
     def interrupted(self: RunState, state: dict[str, object]) -> None:
         save(self, state)
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
+    with contextlib.chdir(stopped), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "CHECKPOINT_SECONDS", 1e9)
         patch.setattr(RunState, "save", interrupted)
         with pytest.raises(KeyboardInterrupt):
             trained()
-    return next(RUNS.glob("*/state.pt")), unbroken
+    return Runs(stopped, finished, weights)
+
+
+@pytest.fixture
+def stopped(runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[str, torch.Tensor]]:
+    """A run stopped after its first epoch: its state; and the weights of one that was not stopped."""
+    shutil.copytree(runs.stopped, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", 1e9)
+    return next(RUNS.glob("*/state.pt")), runs.weights
+
+
+@pytest.fixture
+def finished(runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[str, torch.Tensor]]:
+    """A run that has come to its end: its folder, and its weights."""
+    shutil.copytree(runs.finished, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return next(RUNS.iterdir()), runs.weights
 
 
 def cut(path: Path, share: float) -> None:
@@ -187,9 +218,11 @@ FINAL: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", FINAL.values(), ids=FINAL)
-def test_a_damaged_finished_run_is_set_aside(damage: Callable[[Path], object], workspace: Path) -> None:
-    unbroken, _ = trained()
-    final = next(RUNS.glob("*/final"))
+def test_a_damaged_finished_run_is_set_aside(
+    damage: Callable[[Path], object], finished: tuple[Path, dict[str, torch.Tensor]]
+) -> None:
+    run, unbroken = finished
+    final = run / "final"
     damage(final)
     found, told = trained()
     assert len(told.of("set aside")) == 1
@@ -200,9 +233,8 @@ def test_a_damaged_finished_run_is_set_aside(damage: Callable[[Path], object], w
 
 
 @pytest.mark.parametrize("place", ["run", "stage", "training", ".state"])
-def test_a_file_in_place_of_a_folder_is_set_aside(place: str, workspace: Path) -> None:
-    unbroken, _ = trained()
-    run = next(RUNS.iterdir())
+def test_a_file_in_place_of_a_folder_is_set_aside(place: str, finished: tuple[Path, dict[str, torch.Tensor]]) -> None:
+    run, unbroken = finished
     path = {"run": run, "stage": run.parent, "training": run.parents[1], ".state": run.parents[2]}[place]
     as_file(path)
     found, told = trained()
@@ -211,9 +243,8 @@ def test_a_file_in_place_of_a_folder_is_set_aside(place: str, workspace: Path) -
     assert all(torch.equal(unbroken[name], value) for name, value in found.items())
 
 
-def test_a_folder_in_place_of_the_lock_is_set_aside(workspace: Path) -> None:
-    trained()
-    lock = next(RUNS.glob("*/.lock"))
+def test_a_folder_in_place_of_the_lock_is_set_aside(finished: tuple[Path, dict[str, torch.Tensor]]) -> None:
+    lock = finished[0] / ".lock"
     lock.unlink()
     lock.mkdir()
     trained()
