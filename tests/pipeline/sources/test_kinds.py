@@ -21,7 +21,8 @@ from pipeline.records.tables import table_info, to_numpy
 from pipeline.settings import Source
 from pipeline.sources import read_records
 from pipeline.sources.detections import read_detections
-from pipeline.sources.oddities import oddities, set_oddities
+from pipeline.sources.odd_sets import set_oddities
+from pipeline.sources.oddities import oddities
 from tests.pipeline.sources.small import coco_content, ingested, write_coco, write_images
 
 Content = dict[str, Any]
