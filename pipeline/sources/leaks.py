@@ -15,7 +15,7 @@ from pipeline.settings import Source
 from pipeline.sources.image_files import Found
 
 _NAMED = 3  # pairs of each two sources
-_VISIBLE = 64  # of 256 steps between the darkest and the brightest pixel; 14 bits in a file of 16 have fewer
+_DIM = 64  # steps between the darkest and the brightest pixel; 14 bits in a file of 16 have so many
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Seen:
         path, reduction = os.path.join(self.root, name), reduction_for(found.width, found.height)
         try:
             pixels = ImageReader().read(path, reduction)
-            if np.ptp(pixels) < _VISIBLE:
+            if np.ptp(pixels) <= _DIM:
                 self.dim.append(name)
             return difference_hash(pixels)
         except ValueError:  # of a JPEG its head and end were looked at; it may be damaged between
@@ -54,7 +54,8 @@ def leaks(validation: Collection[str], sources: Mapping[str, Source], seen: Mapp
     found = []
     for one in seen:
         for other in seen:
-            if one in validation and other not in validation and sources[one].index != sources[other].index:
+            parts = sources[one].only is not None and sources[other].only is not None  # of a file: copies may part
+            if one in validation and other not in validation and (parts or sources[one].index != sources[other].index):
                 found += _shared(one, seen[one], other, seen[other])
     return found
 
