@@ -181,6 +181,18 @@ def test_turned_pictures_are_read_in_the_labels_frame(tmp_path: Path, turn: int,
             ingested(source)
 
 
+@pytest.mark.parametrize("frame", ["stored", "exif"])
+def test_an_orientation_that_the_sizes_contradict_is_named(tmp_path: Path, frame: str):
+    content = coco_content()
+    source = write_coco(tmp_path / "set", content)
+    write_turned(tmp_path / "set/images/2.jpg", 6)
+    content["images"][1] |= {"width": 48, "height": 64} if frame == "stored" else {"width": 64, "height": 48}
+    (tmp_path / "set/index.json").write_text(json.dumps(content))
+    aside = ingested(source.model_copy(update={"orientation": frame}))["quarantine"].to_pylist()
+    assert aside[0]["reason"] == "the image has another size than its record says"
+    assert f"its EXIF turns it, and the record's size is not that of `orientation: {frame}`" in aside[0]["value"]
+
+
 def test_pictures_without_labels_are_shown_as_viewers_do(tmp_path: Path):
     write_images(tmp_path / "set", 2)
     write_turned(tmp_path / "set/2.jpg", 6)
