@@ -72,9 +72,7 @@ class FileCheck:
         if (width and width != found.width) or (height and height != found.height):
             sizes = f"{path}: the file is {found.width}x{found.height}, the record says {width}x{height}"
             if stored.unsure > 4 and (width, height) == (found.height, found.width):
-                sizes += (
-                    f"; its EXIF turns it, and the record's size is not that of `orientation: {self.orientation}`"
-                )
+                sizes += f"; its EXIF turns it, and the record's size is not that of `orientation: {self.orientation}`"
             return Found(fault="the image has another size than its record says", value=sizes)
         return found
 
