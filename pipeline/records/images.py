@@ -36,8 +36,8 @@ class ImageReader:
         With 4 channels the last is filler: OpenCV warps four nearly three times as fast as three. Pixel i of the
         reduced image covers pixels i * reduction to (i + 1) * reduction - 1 of the file's.
         EXIF orientation is ignored, as COCO's annotations ignore it, but where the name says otherwise
-        (`turned_name`): then the image is as viewers show it. ValueError names a file that is missing, truncated,
-        corrupt, no image, or larger than `MOST_PIXELS`.
+        (`turned_name`): then the image is as viewers show it. Of 16 bits, 65535 is white. ValueError names a file that
+        is missing, truncated, corrupt, no image, of pixels with a sign or a fraction, or larger than `MOST_PIXELS`.
         """
         path, turn = split_turn(str(path))
         try:
@@ -84,14 +84,28 @@ def _any_format(data: bytes, path: str | Path, channels: int) -> np.ndarray:
     image = None
     if data:
         check_pixels(*_size(data), path)
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-        except cv2.error:
-            image = None
+        image = _decoded(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
+        if image is None and (grey := _decoded(data, cv2.IMREAD_UNCHANGED)) is not None:
+            _bytes(grey, path)  # OpenCV makes no colours of grey numbers of 32 bits
     if image is None:
         raise ValueError(f"{path}: not a readable image" + (" (the file is empty)" if not data else ""))
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB if channels == 3 else cv2.COLOR_BGR2RGBA)
+    return cv2.cvtColor(_bytes(image, path), cv2.COLOR_BGR2RGB if channels == 3 else cv2.COLOR_BGR2RGBA)
+
+
+def _decoded(data: bytes, flags: int) -> np.ndarray | None:
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        return None
+
+
+def _bytes(image: np.ndarray, path: str | Path) -> np.ndarray:
+    """Pixels as bytes, those of 16 bits in 257 steps a byte. Which of other numbers is white, nobody can know."""
+    if image.dtype == np.uint16:
+        return cv2.convertScaleAbs(image, alpha=1 / 257)
+    if image.dtype != np.uint8:
+        raise ValueError(f"{path}: its pixels are {image.dtype} numbers; allowed: 8 or 16 bits without a sign")
+    return image
 
 
 def reduced(image: np.ndarray, reduction: int) -> np.ndarray:

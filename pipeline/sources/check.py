@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from pipeline import layout
 from pipeline.records.keypoints import BUILT_IN, load_keypoint_set
-from pipeline.records.tables import TableInfo, read_table
+from pipeline.records.tables import TableInfo, read_table, to_numpy
 from pipeline.settings import Params, Source
 from pipeline.sources import read_records
 from pipeline.sources.assemble import assemble
@@ -18,7 +18,8 @@ from pipeline.sources.chosen import image_list
 from pipeline.sources.detections import read_detections
 from pipeline.sources.image_files import FileCheck, Found
 from pipeline.sources.leaks import Seen, leaks
-from pipeline.sources.oddities import oddities, set_oddities
+from pipeline.sources.odd_sets import set_oddities
+from pipeline.sources.oddities import box_oddities, oddities
 from pipeline.sources.orientation import orientation_of, settled
 from pipeline.sources.records import Records
 
@@ -112,7 +113,7 @@ def _source(
     assumed = [looked.get(i, Found(width or 1 << 30, height or 1 << 30)) for i, (width, height) in enumerate(sizes)]
     assemble(name, source.index, records, assumed, TableInfo(source.keypoints, {name: source.images}))
     found = _counts(records, where, unseen)
-    odd = oddities(records, load_keypoint_set(source.keypoints))
+    odd = oddities(_with_sizes(records, looked), load_keypoint_set(source.keypoints))
     found += [Finding(where, "warning", text) for text in odd]
     found += _quarantined(records, where, allowed, unseen)
     if bad and unseen:
@@ -120,7 +121,27 @@ def _source(
         found.append(
             Finding(where, "warning", f"{share:.1%} of the images looked at are bad; {unseen} were not looked at")
         )
-    return found + _changed(name, where, looked, records)
+    return found + _dim(where, own) + _changed(name, where, looked, records)
+
+
+def _dim(where: str, seen: Seen) -> list[Finding]:
+    """Pictures that a network would see next to nothing in."""
+    if not seen.dim:
+        return []
+    text = (
+        f"{len(seen.dim)} pictures have hardly any contrast, such as {seen.dim[0]}: empty, or 10 to 14 bits in a file "
+        "of 16, of which 65535 is white; spread their values, or leave them out"
+    )
+    return [Finding(where, "warning", text)]
+
+
+def _with_sizes(records: Records, looked: dict[int, Found]) -> Records:
+    """The records, with the sizes that the files have where the records say none."""
+    images = records.images
+    found = [looked.get(position, Found()) for position in range(len(images.ids))]
+    widths = [width or file.width for width, file in zip(images.widths, found, strict=True)]
+    heights = [height or file.height for height, file in zip(images.heights, found, strict=True)]
+    return replace(records, images=replace(images, widths=widths, heights=heights))
 
 
 def _looked_at(source: Source, records: Records, seconds: float, seen: Seen) -> dict[int, Found]:
@@ -202,9 +223,12 @@ def _detections(params: Params) -> list[Finding]:
         elif layout.images(name).is_file():
             try:
                 boxes = read_detections(path, read_table(layout.images(name), "images"))
-                found.append(Finding(where, "fine", f"{boxes.num_rows} boxes"))
             except ValueError as error:
                 found.append(Finding(where, "error", str(error)))
+                continue
+            found.append(Finding(where, "fine", f"{boxes.num_rows} boxes"))
+            sizes = np.stack([boxes[side].to_numpy() for side in ("width", "height")], 1)
+            found += [Finding(where, "warning", text) for text in box_oddities(to_numpy(boxes, "bbox"), sizes)]
     return found
 
 

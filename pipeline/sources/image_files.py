@@ -57,7 +57,8 @@ class FileCheck:
             return Found(fault=fault, value=f"{name}{self._elsewhere(name)}")
         path = os.path.join(self.root, name)
         try:
-            found = self._turned(self._found(reader, path, root), path, (width, height))
+            stored = self._found(reader, path, root)
+            found = self._turned(stored, path, (width, height))
         except FileNotFoundError:
             return Found(fault="the image is missing", value=f"{path}{self._elsewhere(name)}")
         except IsADirectoryError:
@@ -70,6 +71,8 @@ class FileCheck:
             return Found(fault="the image is unreadable or truncated", value=str(error))
         if (width and width != found.width) or (height and height != found.height):
             sizes = f"{path}: the file is {found.width}x{found.height}, the record says {width}x{height}"
+            if stored.unsure > 4 and (width, height) == (found.height, found.width):
+                sizes += f"; its EXIF turns it, and the record's size is not that of `orientation: {self.orientation}`"
             return Found(fault="the image has another size than its record says", value=sizes)
         return found
 

@@ -7,12 +7,15 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from pipeline.records.images import ImageReader
 from pipeline.records.likeness import difference_hash, look_alikes, reduction_for
 from pipeline.settings import Source
 from pipeline.sources.image_files import Found
 
 _NAMED = 3  # pairs of each two sources
+_DIM = 64  # steps between the darkest and the brightest pixel; 14 bits in a file of 16 have so many
 
 
 @dataclass
@@ -23,6 +26,7 @@ class Seen:
     names: list[str] = field(default_factory=list)
     contents: list[str] = field(default_factory=list)
     looks: list[int] = field(default_factory=list)  # 0 for a file that is no use
+    dim: list[str] = field(default_factory=list)  # those in which hardly anything is to be seen
     seconds: float = 0.0  # of CPU time that the looks cost
 
     def add(self, name: str, found: Found) -> None:
@@ -37,7 +41,10 @@ class Seen:
     def _look(self, name: str, found: Found) -> int:
         path, reduction = os.path.join(self.root, name), reduction_for(found.width, found.height)
         try:
-            return difference_hash(ImageReader().read(path, reduction))
+            pixels = ImageReader().read(path, reduction)
+            if np.ptp(pixels) <= _DIM:
+                self.dim.append(name)
+            return difference_hash(pixels)
         except ValueError:  # of a JPEG its head and end were looked at; it may be damaged between
             return 0
 
@@ -47,7 +54,8 @@ def leaks(validation: Collection[str], sources: Mapping[str, Source], seen: Mapp
     found = []
     for one in seen:
         for other in seen:
-            if one in validation and other not in validation and sources[one].index != sources[other].index:
+            parts = sources[one].only is not None and sources[other].only is not None  # of a file: copies may part
+            if one in validation and other not in validation and (parts or sources[one].index != sources[other].index):
                 found += _shared(one, seen[one], other, seen[other])
     return found
 

@@ -1,19 +1,19 @@
-"""What is well-formed and yet looks wrong: boxes as corners, shares for pixels, sides exchanged, sigmas far off."""
+"""What is well-formed and yet looks wrong in a source: boxes as corners, shares for pixels, zeros for absent."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from pipeline.records.keypoints import BUILT_IN, KeypointSet, load_keypoint_set
-from pipeline.records.sides import mirror_pairs
+from pipeline.records.keypoints import KeypointSet
+from pipeline.sources.odd_sides import side_oddities
 from pipeline.sources.records import People, Records
 
 _LEAST_POINTS = 3  # labelled keypoints for a person's extent to mean something
 _MANY = 20  # boxes that say something even where none sticks out of its picture
-_LEAST_FACING = 3  # people who face the camera, for their sides to mean something
 _BETTER = 0.1  # of an overlap, for another reading of boxes to be the likelier
 _LEAST_PEOPLE = 5  # for places to say something together
-_FACTOR = 5.0  # between a sigma and a published one of that name: nobody's estimates differ so much
 
 
 def refuse_shares(people: People, index: str) -> None:
@@ -30,54 +30,23 @@ def refuse_shares(people: People, index: str) -> None:
 
 def oddities(records: Records, keypoints: KeypointSet) -> list[str]:
     """Warnings about a source's people, each a sentence with its remedy."""
-    people = records.people
-    found = (_crowds(people), *_percents(records), *_boxes(records), _sides(people, keypoints), _seen(people))
-    return [text for text in found if text]
+    people, at_corner = _without_corner(records.people)
+    records = replace(records, people=people)
+    found = [at_corner, _crowds(people), *_percents(records), *_boxes(records), *side_oddities(people, keypoints)]
+    return [text for text in (*found, _seen(people)) if text]
 
 
-def set_oddities(keypoints: KeypointSet) -> list[str]:
-    """Warnings about a keypoint set: mirror pairs missing or exchanged, sigmas far from the published ones."""
-    found = []
-    expected = mirror_pairs(keypoints.names)
-    named = {name: pair for pair in expected for name in pair}
-    if expected and not keypoints.flip_pairs:
-        found.append(
-            f"keypoint set '{keypoints.name}' has names of left and right such as {expected[0][0]}, and no flip_pairs: "
-            "mirrored pictures would teach the left as the right; name the pairs"
-        )
-    wrong = [pair for pair in keypoints.flip_pairs if any(n in named and set(named[n]) != set(pair) for n in pair)]
-    if wrong:
-        name = next(n for n in wrong[0] if n in named and set(named[n]) != set(wrong[0]))
-        found.append(
-            f"keypoint set '{keypoints.name}': flip_pairs has [{', '.join(wrong[0])}]; by its name {name} belongs to "
-            f"[{', '.join(named[name])}]"
-        )
-    return found + _sigmas(keypoints)
-
-
-def _sigmas(keypoints: KeypointSet) -> list[str]:
-    if keypoints.sigmas is None:
-        return []
-    published: dict[str, list[float]] = {}
-    for name in sorted(path.stem for path in BUILT_IN.glob("*.yaml")):
-        built_in = load_keypoint_set(name)
-        for keypoint, sigma in zip(built_in.names, built_in.sigmas or (), strict=False):
-            published.setdefault(keypoint, []).append(sigma)
-    off = [
-        (name, sigma, published[name][0])
-        for name, sigma in zip(keypoints.names, keypoints.sigmas, strict=True)
-        if name in published and all(not 1 / _FACTOR < sigma / known < _FACTOR for known in published[name])
-    ]
-    if not off:
-        typical = np.median(keypoints.sigmas)
-        if len(keypoints) < _LEAST_POINTS or 0.01 <= typical <= 0.2:
-            return []
-        return [f"keypoint set '{keypoints.name}': sigmas are {typical:.3g} in the middle; COCO's are 0.025 to 0.107"]
-    name, sigma, known = off[0]
-    return [
-        f"keypoint set '{keypoints.name}': the sigmas of {len(off)} keypoints are far from the published ones: "
-        f"{name} = {sigma:g}, published {known:g}; OKS and AP mean little with them"
-    ]
+def _without_corner(people: People) -> tuple[People, str]:
+    """The people with their keypoints at 0, 0 unlabelled, and what that says; as they are where there are too few."""
+    points = people.keypoints
+    there = (points[:, :, 2] > 0) & (points[:, :, :2] == 0).all(2)
+    if there.sum() < _LEAST_POINTS:
+        return people, ""
+    name = people.ids[int(np.flatnonzero(there.any(1))[0])]
+    return replace(people, keypoints=np.where(there[:, :, None], 0, points)), (
+        f"{int(there.sum())} labelled keypoints lie at 0, 0, such as of annotation {name}: a tool may write absent "
+        "ones so; visibility 0 belongs there"
+    )
 
 
 def _crowds(people: People) -> str:
@@ -114,24 +83,26 @@ def _sizes(records: Records) -> np.ndarray:
     return np.array([size_of.get(image, (0, 0)) for image in records.people.image_ids], np.float64).reshape(-1, 2)
 
 
+def box_oddities(boxes: np.ndarray, sizes: np.ndarray, keypoints: np.ndarray | None = None) -> list[str]:
+    """Warnings about boxes [N, 4] in pictures of sizes [N, 2] (0: unknown), and people's keypoints [N, K, 3]."""
+    points = np.zeros((len(boxes), 1, 3)) if keypoints is None else keypoints
+    count = _look_like_corners(boxes, points, sizes) if len(boxes) else 0
+    if not count:
+        return []
+    return [f"boxes look like x1, y1, x2, y2 ({count} of {len(boxes)}); x, y, width, height belong there"]
+
+
 def _boxes(records: Records) -> list[str]:
     people = records.people
-    sizes = _sizes(records)
     use = (people.boxes[:, 2:] > 0).all(1) & np.isfinite(people.boxes).all(1) & ~people.crowds
-    if not use.any():
+    boxes, points = people.boxes[use], people.keypoints[use]
+    if found := box_oddities(boxes, _sizes(records)[use], points):
+        return found
+    misfits = _misfits(boxes, points)
+    if not len(misfits):
         return []
-    corners = _look_like_corners(people.boxes[use], people.keypoints[use], sizes[use])
-    misfits = _misfits(people.boxes[use], people.keypoints[use])
-    found = []
-    if corners:
-        found.append(
-            f"boxes look like x1, y1, x2, y2 ({corners} of {int(use.sum())}); x, y, width, height belong there"
-        )
-    elif len(misfits):
-        names = np.array(people.ids)[use][misfits]
-        text = f"{len(misfits)} boxes do not fit their keypoints, such as annotation {names[0]}: most lie outside"
-        found.append(text)
-    return found
+    name = np.array(people.ids)[use][misfits[0]]
+    return [f"{len(misfits)} boxes do not fit their keypoints, such as annotation {name}: most lie outside"]
 
 
 def _look_like_corners(boxes: np.ndarray, keypoints: np.ndarray, sizes: np.ndarray) -> int:
@@ -151,9 +122,13 @@ def _look_like_corners(boxes: np.ndarray, keypoints: np.ndarray, sizes: np.ndarr
 
 
 def _misfits(boxes: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
-    """Positions of the boxes outside of which, grown by half, most of the labelled keypoints lie."""
+    """Positions of the boxes outside of which, grown by half, most of the visible keypoints lie.
+
+    Boxes may go round what is to be seen of a person; occluded keypoints count only where no keypoint is visible.
+    """
     low, high = boxes[:, None, :2] - boxes[:, None, 2:] / 4, boxes[:, None, :2] + 1.25 * boxes[:, None, 2:]
-    labelled = keypoints[:, :, 2] > 0
+    labelled = keypoints[:, :, 2] == 2
+    labelled = labelled if labelled.any() else keypoints[:, :, 2] > 0
     outside = labelled & ~((keypoints[:, :, :2] >= low) & (keypoints[:, :, :2] <= high)).all(2)
     return np.flatnonzero(2 * outside.sum(1) > np.maximum(labelled.sum(1), _LEAST_POINTS - 1))
 
@@ -176,47 +151,6 @@ def _overlap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     shared = np.clip(high - low, 0, None).prod(1)
     union = np.clip(one[:, 2:], 0, None).prod(1) + other[:, 2:].prod(1) - shared
     return np.divide(shared, union, out=np.zeros(len(one)), where=union > 0)
-
-
-def _sides(people: People, keypoints: KeypointSet) -> str:
-    """Shoulders and hips of one person exchanged against each other; or those of nearly everybody whose face shows."""
-    index = {name: i for i, name in enumerate(keypoints.names)}
-    joints = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
-    if not all(name in index for name in joints) or not len(people):
-        return ""
-    points = people.keypoints.astype(np.float64)
-    turned = [_leftward(points, index[f"left_{part}"], index[f"right_{part}"]) for part in ("shoulder", "hip")]
-    crossed = np.flatnonzero((turned[0] * turned[1] < 0) & (np.abs(turned[0]) > 0.3) & (np.abs(turned[1]) > 0.3))
-    facing = np.zeros(len(people), bool)
-    if {"nose", "left_eye", "right_eye"} <= set(index):
-        seen = points[:, [index["nose"], index["left_eye"], index["right_eye"]], 2] == 2
-        facing = seen.all(1) & (np.abs(turned[0]) > 0.3)  # who shows nose and eyes shows us the front
-    mirrored = facing & (turned[0] < 0)
-    if mirrored.sum() >= _LEAST_FACING and mirrored.sum() > 0.5 * facing.sum():
-        return (
-            f"left and right look exchanged: of {int(facing.sum())} people who face the camera {int(mirrored.sum())} "
-            "have their left on the left side of the picture; a person's own left is meant"
-        )
-    if len(crossed) > max(1, 0.05 * len(people)):
-        return (
-            f"{len(crossed)} people have shoulders and hips on opposite sides, such as annotation "
-            f"{people.ids[crossed[0]]}: left and right may be exchanged in some keypoints"
-        )
-    return ""
-
-
-def _leftward(points: np.ndarray, left: int, right: int) -> np.ndarray:
-    """[N] how far, in quarters of the body's height, the left joint lies right of the right one; 0: unknown.
-
-    Only of upright bodies, so that a head-down one does not count as mirrored.
-    """
-    labelled = points[:, :, 2] > 0
-    heights = np.where(labelled, points[:, :, 1], -np.inf).max(1) - np.where(labelled, points[:, :, 1], np.inf).min(1)
-    known = labelled[:, left] & labelled[:, right] & (heights > 0)
-    across = np.abs(points[:, left, 0] - points[:, right, 0])
-    steep = np.abs(points[:, left, 1] - points[:, right, 1]) > across
-    apart = (points[:, left, 0] - points[:, right, 0]) / np.where(known, heights, 1)
-    return np.where(known & ~steep, np.clip(apart * 4, -1, 1), 0.0)
 
 
 def _seen(people: People) -> str:

@@ -21,6 +21,7 @@ from pathlib import Path
 from tests.faults.artefacts import Project, differences
 
 FAULTS: list[str] = []
+STOPPED: list[bool] = []  # of each disk that was full or read-only, whether the run ended at it
 RUN = ["ccm", "run"]
 NO_LINKS = """
 #include <errno.h>
@@ -65,7 +66,7 @@ def main() -> None:
         cache_elsewhere(project, root / "cache", expected)
         project.forget()
         without_links(project, root, expected)
-    print(f"{len(FAULTS)} faults")
+    print(f"{len(STOPPED)} disks full or read-only, {sum(STOPPED)} of which stopped a run; {len(FAULTS)} faults")
     sys.exit(bool(FAULTS))
 
 
@@ -128,6 +129,7 @@ def fails(project: Project, name: str, before: dict[str, str], *words: str) -> N
     start = len(project.tail(10**9))
     code = project.start(*RUN).wait()
     said = project.tail(10**9)[start:]
+    STOPPED.append(code != 0)
     if code == 0:
         print(f"{name}: there was room enough", flush=True)
         return

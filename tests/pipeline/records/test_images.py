@@ -86,3 +86,23 @@ def test_one_reader_for_images_of_all_sizes(tmp_path: Path, picture: np.ndarray)
 def test_unknown_reduction(tmp_path: Path):
     with pytest.raises(ValueError, match="reduction: 3; allowed"):
         ImageReader().decode(b"", "a", 3)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("colours", [1, 3])
+def test_of_16_bits_the_largest_number_is_white(tmp_path: Path, picture: np.ndarray, suffix: str, colours: int):
+    own = picture[:, :, :colours]
+    cv2.imwrite(str(tmp_path / f"a.{suffix}"), own[:, :, ::-1].astype(np.uint16) * 257)
+    assert np.array_equal(ImageReader().read(tmp_path / f"a.{suffix}"), np.broadcast_to(own, picture.shape))
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "int16"])
+@pytest.mark.parametrize("colours", [1, 3])
+def test_numbers_of_which_nobody_knows_what_is_white(tmp_path: Path, picture: np.ndarray, kind: str, colours: int):
+    pixels = (picture[:, :, :colours] / 255).astype(kind)
+    pixels[3, 5] = np.nan if kind.startswith("float") else -1
+    assert cv2.imwrite(str(tmp_path / "a.tif"), pixels)
+    with pytest.raises(
+        ValueError, match=rf"a\.tif: its pixels are {kind} numbers; allowed: 8 or 16 bits without a sign"
+    ):
+        ImageReader().read(tmp_path / "a.tif")

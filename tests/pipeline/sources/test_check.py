@@ -113,6 +113,65 @@ def test_a_copy_that_was_compressed_again_is_found_in_the_validation(sources: di
     assert warning.startswith("data.validation: 1 pictures of val are in it too, by content: 3.jpg and 2.jpg;")
 
 
+def test_copies_that_a_split_of_one_file_parts(sources: dict[str, Source], tmp_path: Path):
+    """Of two lists of one file, neither of which has a name of the other's."""
+    shutil.copy(tmp_path / "it/images/2.jpg", tmp_path / "it/images/3.jpg")
+    for name, pictures in {"train": "1.jpg\n2.jpg\n", "val": "3.jpg\n"}.items():
+        (tmp_path / f"{name}.txt").write_text(pictures)
+    parts = {
+        "it": sources["it"].model_copy(update={"only": "train.txt"}),
+        "val": sources["it"].model_copy(update={"only": "val.txt"}),
+    }
+    (warning,) = [text for text in told(findings(params(parts)), "warning") if text.startswith("data.validation")]
+    assert warning.startswith("data.validation: 1 pictures of val are in it too, by content: 3.jpg and 2.jpg;")
+
+
+@pytest.mark.parametrize("bits", [12, 14, 16])
+def test_pictures_that_leave_most_of_their_bits_unused(sources: dict[str, Source], tmp_path: Path, bits: int):
+    """Noise over 12 or 14 bits in files of 16, as scientific cameras write them, is next to black."""
+    noise = np.random.default_rng(0).integers(0, 1 << bits, (48, 64, 3), np.uint16)
+    cv2.imwrite(str(tmp_path / "it/images/2.png"), noise)
+    content = json.loads(Path(sources["it"].index).read_text())
+    content["images"][1]["file_name"] = "2.png"
+    Path(sources["it"].index).write_text(json.dumps(content))
+    found = told(findings(params(sources)), "warning")
+    assert len(found) == (bits < 16)
+    for text in found:
+        assert text.startswith(
+            "data.sources.it: 1 pictures have hardly any contrast, such as 2.png: empty, or 10 to 14"
+        )
+
+
+def test_boxes_as_corners_are_found_where_only_the_files_know_their_sizes(tmp_path: Path):
+    content = coco_content()
+    for image in content["images"]:
+        del image["width"], image["height"]
+    names = content["categories"][0]["keypoints"]
+    for record in content["annotations"]:
+        record["keypoints"] = [value for k in range(len(names)) for value in (30 + k, 25 + k, 2)]
+        record["bbox"] = [28, 23, 50, 45]  # these are corners; as width and height they would end at 78, 68
+    source = write_coco(tmp_path / "it", content)
+    found = told(
+        findings(params({"it": source, "val": write_coco(tmp_path / "val", coco_content(), seed=1)})), "warning"
+    )
+    assert any("boxes look like x1, y1, x2, y2 (3 of 3); x, y, width, height belong there" in text for text in found)
+
+
+def test_detections_as_corners(sources: dict[str, Source], tmp_path: Path):
+    ingested(sources["it"])
+    boxes = [(30, 20, 25, 25), (5, 20, 20, 20), (20, 10, 30, 30)]  # in pictures of 64 x 48
+    for name, corners in (("good", False), ("corners", True)):
+        records = [
+            {"image_id": i, "bbox": [x, y, x + w, y + h] if corners else [x, y, w, h], "score": 0.5}
+            for i, (x, y, w, h) in enumerate(boxes, 1)
+        ]
+        (tmp_path / f"{name}.json").write_text(json.dumps(records))
+        files = SimpleNamespace(sources={"it": f"{name}.json"})
+        found = told(findings(params(sources, detect_people=files)), "warning")
+        text = "detect_people.sources.it: boxes look like x1, y1, x2, y2 (3 of 3); x, y, width, height belong there"
+        assert found == [text] * corners
+
+
 def test_detection_files(sources: dict[str, Source], tmp_path: Path):
     ingested(sources["it"])
     boxes = [{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]

@@ -16,12 +16,12 @@ import pytest
 from PIL import Image
 
 from pipeline.records.images import MOST_PIXELS, ImageReader
-from pipeline.records.keypoints import KeypointSet, load_keypoint_set
+from pipeline.records.keypoints import load_keypoint_set
 from pipeline.records.tables import table_info, to_numpy
 from pipeline.settings import Source
 from pipeline.sources import read_records
 from pipeline.sources.detections import read_detections
-from pipeline.sources.oddities import oddities, set_oddities
+from pipeline.sources.oddities import oddities
 from tests.pipeline.sources.small import coco_content, ingested, write_coco, write_images
 
 Content = dict[str, Any]
@@ -181,6 +181,18 @@ def test_turned_pictures_are_read_in_the_labels_frame(tmp_path: Path, turn: int,
             ingested(source)
 
 
+@pytest.mark.parametrize("frame", ["stored", "exif"])
+def test_an_orientation_that_the_sizes_contradict_is_named(tmp_path: Path, frame: str):
+    content = coco_content()
+    source = write_coco(tmp_path / "set", content)
+    write_turned(tmp_path / "set/images/2.jpg", 6)
+    content["images"][1] |= {"width": 48, "height": 64} if frame == "stored" else {"width": 64, "height": 48}
+    (tmp_path / "set/index.json").write_text(json.dumps(content))
+    aside = ingested(source.model_copy(update={"orientation": frame}))["quarantine"].to_pylist()
+    assert aside[0]["reason"] == "the image has another size than its record says"
+    assert f"its EXIF turns it, and the record's size is not that of `orientation: {frame}`" in aside[0]["value"]
+
+
 def test_pictures_without_labels_are_shown_as_viewers_do(tmp_path: Path):
     write_images(tmp_path / "set", 2)
     write_turned(tmp_path / "set/2.jpg", 6)
@@ -327,44 +339,6 @@ def test_visibility_of_0_and_1(tmp_path: Path):
         record["keypoints"][2::3] = [min(value, 1) for value in record["keypoints"][2::3]]
     (warning,) = oddities(read_records(write_coco(tmp_path / "set", content)), load_keypoint_set("coco"))
     assert warning.startswith("all 33 labelled keypoints have visibility 1, which means occluded")
-
-
-def test_odd_keypoint_sets():
-    coco = load_keypoint_set("coco")
-    parts = coco.as_dict()
-
-    def warnings(**changes: Any) -> list[str]:
-        values = {key: tuple(map(tuple, parts[key])) for key in ("flip_pairs", "limbs")}
-        values |= {"names": coco.names, "sigmas": coco.sigmas, "upper_body": coco.upper_body} | changes
-        return set_oddities(KeypointSet("own", **values))
-
-    assert not warnings()
-    (missing,) = warnings(flip_pairs=())
-    assert "no flip_pairs" in missing
-    (exchanged,) = warnings(flip_pairs=(("left_eye", "right_ear"), ("left_ear", "right_eye")))
-    assert "left_eye belongs to [left_eye, right_eye]" in exchanged
-    assert coco.sigmas is not None
-    for factor in (0.1, 10):
-        (sigmas,) = warnings(sigmas=tuple(factor * sigma for sigma in coco.sigmas))
-        assert "far from the published ones: nose" in sigmas
-
-
-def test_sides_exchanged(tmp_path: Path):
-    coco = load_keypoint_set("coco")
-    places = {"nose": (30, 5), "eye": (3, 4), "ear": (5, 5), "shoulder": (8, 12), "elbow": (10, 20), "wrist": (11, 26),
-              "hip": (6, 28), "knee": (6, 36), "ankle": (6, 44)}  # fmt: skip
-    content = coco_content()
-    for exchanged in (False, True):
-        for record in content["annotations"]:
-            values: list[float] = []
-            for name in coco.names:
-                side, _, part = name.rpartition("_")
-                across, down = places[part]
-                left = (side == "left") != exchanged  # a person who faces us has the left on the picture's right
-                values += [across if part == "nose" else 30 + across if left else 30 - across, down, 2]
-            record |= {"keypoints": values, "bbox": [15, 1, 30, 46]}
-        found = oddities(read_records(write_coco(tmp_path / "set", content)), coco)
-        assert [text.split(":")[0] for text in found] == ["left and right look exchanged"] * exchanged
 
 
 def test_ids_that_are_texts_stay_texts(tmp_path: Path):
