@@ -16,7 +16,13 @@ from pipeline.settings.profile import profile_text
 from pipeline.settings.reading import load_yaml
 
 ROOT = Path(__file__).parent.parent
-TINY_MODEL = {"backbone": "mobilenetv3_small_050", "weights": "none", "input_size": [64, 64], "mixers": [16, 16]}
+TINY_MODEL = {
+    "backbone": "mobilenetv3_small_050",
+    "weights": "none",
+    "trainable_layers": None,
+    "input_size": [64, 64],
+    "mixers": [16, 16],
+}
 TINY_TRAINING = {"epochs": 1, "samples_per_epoch": 32, "validate_every": 1}
 
 
