@@ -105,18 +105,24 @@ def _of_others(
 def _curves(scores: np.ndarray, right: np.ndarray) -> tuple[Curve, ...]:
     """A curve of its own for each keypoint takes hundreds of people: each leans on that of all together.
 
-    Which counts as much as 25 people.
+    Which counts as much as 25 people, whose scores are spread as all are.
     """
     known = np.isfinite(right)
     together = isotonic(scores[known], right[known], np.ones(int(known.sum())))
+    shared = _spread(scores[known])
+    weight = np.full(len(shared), _SHARED / max(len(shared), 1))
     curves = []
     for k in range(scores.shape[1]):
         own = scores[known[:, k], k]
-        shared = together.scores
-        weight = np.full(len(shared), _SHARED / max(len(shared), 1))
-        values = np.concatenate([right[known[:, k], k], together.values])
+        values = np.concatenate([right[known[:, k], k], together(shared)])
         curves.append(isotonic(np.concatenate([own, shared]), values, np.concatenate([np.ones(len(own)), weight])))
     return tuple(curves)
+
+
+def _spread(scores: np.ndarray, places: int = _PLACES) -> np.ndarray:
+    """Scores [N], or as many of their quantiles as there are places: one that occurs often is there as often."""
+    count = min(len(scores), places)
+    return np.quantile(scores, (np.arange(count) + 0.5) / count, method="inverted_cdf") if count else scores
 
 
 def surest(probability: np.ndarray, scores: np.ndarray, precision: float) -> np.ndarray:
