@@ -11,6 +11,8 @@ import numpy as np
 from pipeline.settings import KeypointThreshold
 
 RIGHT = 0.5  # OKS of a single keypoint from which it counts as right
+FEWEST = 20  # people to calibrate scores on
+TARGETS = (0.8, 0.9, 0.95)  # precisions whose cost the figures tell
 _SHARED = 25.0  # people that the curve of all keypoints together stands for in the curve of each
 _FOLDS = 5
 _BINS = 10
@@ -168,6 +170,17 @@ def reliability(probability: np.ndarray, right: np.ndarray) -> list[dict[str, An
         for here in (tenth == number for number in range(_BINS))
         if here.any()
     ]
+
+
+def outcome(probability: np.ndarray, scores: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+    """The share that is right, how far what is said is from what is so, and what target precisions come to."""
+    bins = reliability(probability, right)
+    return {
+        "right": float(np.nanmean(right)) if np.isfinite(right).any() else 0.0,
+        "calibration_error": expected_calibration_error(bins),
+        "reliability": bins,
+        "precision_reached": [precision_reached(probability, scores, right, target) for target in TARGETS],
+    }
 
 
 def expected_calibration_error(bins: Sequence[dict[str, Any]]) -> float:
