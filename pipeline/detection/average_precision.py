@@ -1,4 +1,4 @@
-"""COCO's box AP of people, by pycocotools."""
+"""COCO's box AP of people, and which detections are people, by pycocotools."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pycocotools.cocoeval import COCOeval
 from model.detector import PERSON
 from pipeline.records.tables import to_numpy
 
+RIGHT = 0.5  # overlap (IoU) with an annotated person from which a detection is that person, as for AP50
 FIGURES = {"AP": 0, "AP50": 1, "AP75": 2, "AP_S": 3, "AP_M": 4, "AP_L": 5, "AR": 8}  # positions in COCOeval's stats
 
 
@@ -31,6 +32,39 @@ def box_figures(
     Returns:
         By COCO's names. Sizes that nobody has are left out; so is everything where nobody is annotated.
     """
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress and a summary
+        evaluation = _compared(images, people, image_ids, boxes, scores)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return {name: float(evaluation.stats[i]) for name, i in FIGURES.items() if evaluation.stats[i] >= 0}
+
+
+def right_people(
+    images: Sequence[str], people: pa.Table, image_ids: Sequence[str], boxes: np.ndarray, scores: np.ndarray
+) -> np.ndarray:
+    """[N] 1 for a detection of a person, 0 for one of nobody or of a person found before, NaN in a crowd's region.
+
+    Arguments as for `box_figures`. In each image the surest detection comes first, and takes of the people whom none
+    has taken the one that it overlaps most, with IoU 0.5 or more.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = _compared(images, people, image_ids, boxes, scores)
+        evaluation.params.iouThrs = np.array([RIGHT])
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, np.inf]], ["all"]
+        evaluation.params.maxDets = [max(len(scores), 1)]
+        evaluation.evaluate()
+    right = np.full(len(scores), np.nan)
+    for image in filter(None, evaluation.evalImgs):
+        rows = np.array(image["dtIds"], int) - 1
+        right[rows] = np.where(image["dtIgnore"][0], np.nan, image["dtMatches"][0] > 0)
+    return right
+
+
+def _compared(
+    images: Sequence[str], people: pa.Table, image_ids: Sequence[str], boxes: np.ndarray, scores: np.ndarray
+) -> COCOeval:
+    """Both as pycocotools takes them; detections are numbered from 1, in their order."""
     numbers = {name: number for number, name in enumerate(images, start=1)}
     truth, found = COCO(), COCO()
     header: dict[str, Any] = {
@@ -67,11 +101,6 @@ def box_figures(
             for i, (image, box, score) in enumerate(detected, start=1)
         ]
     }  # fmt: skip
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress and a summary
-        truth.createIndex()
-        found.createIndex()
-        evaluation = COCOeval(truth, found, "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return {name: float(evaluation.stats[i]) for name, i in FIGURES.items() if evaluation.stats[i] >= 0}
+    truth.createIndex()
+    found.createIndex()
+    return COCOeval(truth, found, "bbox")

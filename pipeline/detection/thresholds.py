@@ -21,6 +21,18 @@ def matched_threshold(scores: np.ndarray, images: int, people_per_image: float) 
     return float(values[::-1][np.abs(at_or_above - people_per_image * images).argmin()])
 
 
+def precision_threshold(scores: np.ndarray, probability: np.ndarray, precision: float) -> float | None:
+    """The lowest score at or above which a share of `precision` is right; None where not even the surest are.
+
+    `scores` [N] are those of all detections, `probability` [N], which does not fall with the score, how likely each is
+    right.
+    """
+    values, group, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    right = np.bincount(group, probability, len(values))[::-1].cumsum()  # at or above, from the highest score down
+    enough = np.flatnonzero(right >= precision * counts[::-1].cumsum())
+    return float(values[::-1][enough[-1]]) if len(enough) else None
+
+
 def counts_at(scores: np.ndarray, thresholds: Sequence[float]) -> dict[str, int]:
     """How many of the scores [N] are at or above each threshold, by the threshold as it is written."""
     return {f"{threshold:g}": int((scores >= threshold).sum()) for threshold in thresholds}

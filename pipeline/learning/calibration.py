@@ -11,6 +11,8 @@ import numpy as np
 from pipeline.settings import KeypointThreshold
 
 RIGHT = 0.5  # OKS of a single keypoint from which it counts as right
+FEWEST = 20  # people to calibrate scores on
+TARGETS = (0.8, 0.9, 0.95)  # precisions whose cost the figures tell
 _SHARED = 25.0  # people that the curve of all keypoints together stands for in the curve of each
 _FOLDS = 5
 _BINS = 10
@@ -105,18 +107,24 @@ def _of_others(
 def _curves(scores: np.ndarray, right: np.ndarray) -> tuple[Curve, ...]:
     """A curve of its own for each keypoint takes hundreds of people: each leans on that of all together.
 
-    Which counts as much as 25 people.
+    Which counts as much as 25 people, whose scores are spread as all are.
     """
     known = np.isfinite(right)
     together = isotonic(scores[known], right[known], np.ones(int(known.sum())))
+    shared = _spread(scores[known])
+    weight = np.full(len(shared), _SHARED / max(len(shared), 1))
     curves = []
     for k in range(scores.shape[1]):
         own = scores[known[:, k], k]
-        shared = together.scores
-        weight = np.full(len(shared), _SHARED / max(len(shared), 1))
-        values = np.concatenate([right[known[:, k], k], together.values])
+        values = np.concatenate([right[known[:, k], k], together(shared)])
         curves.append(isotonic(np.concatenate([own, shared]), values, np.concatenate([np.ones(len(own)), weight])))
     return tuple(curves)
+
+
+def _spread(scores: np.ndarray, places: int = _PLACES) -> np.ndarray:
+    """Scores [N], or as many of their quantiles as there are places: one that occurs often is there as often."""
+    count = min(len(scores), places)
+    return np.quantile(scores, (np.arange(count) + 0.5) / count, method="inverted_cdf") if count else scores
 
 
 def surest(probability: np.ndarray, scores: np.ndarray, precision: float) -> np.ndarray:
@@ -162,6 +170,17 @@ def reliability(probability: np.ndarray, right: np.ndarray) -> list[dict[str, An
         for here in (tenth == number for number in range(_BINS))
         if here.any()
     ]
+
+
+def outcome(probability: np.ndarray, scores: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+    """The share that is right, how far what is said is from what is so, and what target precisions come to."""
+    bins = reliability(probability, right)
+    return {
+        "right": float(np.nanmean(right)) if np.isfinite(right).any() else 0.0,
+        "calibration_error": expected_calibration_error(bins),
+        "reliability": bins,
+        "precision_reached": [precision_reached(probability, scores, right, target) for target in TARGETS],
+    }
 
 
 def expected_calibration_error(bins: Sequence[dict[str, Any]]) -> float:

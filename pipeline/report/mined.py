@@ -121,6 +121,7 @@ def pseudo_labels(context: Context) -> Section:
 
 def _pseudo_cards(figures: dict[str, Any]) -> list[Card]:
     mode = figures["person_threshold_mode"]
+    mode += f" {figures['person_precision']:g}" if "person_precision" in figures else ""
     return [
         Card(
             "rows in U", count_text(figures["rows"]), f"of {count_text(figures['people'])} people above the threshold"
@@ -152,10 +153,9 @@ def _pseudo_charts(context: Context, source: str, figures: dict[str, Any]) -> li
     if path.exists():
         scores = to_numpy(context.table(path, "detections", "detect_people"), "score")
         bins, _ = np.histogram(scores, bins=50, range=(0, 1))
-        marks = {
-            f"matched {figures['matched_threshold']:.4g}": figures["matched_threshold"],
-            f"fixed {figures['fixed_threshold']:.4g}": figures["fixed_threshold"],
-        }
+        marks = {f"matched {figures['matched_threshold']:.4g}": figures["matched_threshold"]}
+        other, name = ("person", "precision") if "person_precision" in figures else ("fixed", "fixed")
+        marks[f"{name} {figures[f'{other}_threshold']:.4g}"] = figures[f"{other}_threshold"]
         caption = (
             f"{source}: scores of detected people. The matched threshold leaves "
             f"{figures['labelled_people_per_image']:.2f} people an image, as the labelled set has"

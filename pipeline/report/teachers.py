@@ -107,24 +107,36 @@ def from_outside(context: Context, name: str) -> tuple[float, float, str] | None
 
 
 def calibration(source: str, figures: Mapping[str, Any]) -> list[Block]:
-    """The reliability diagram of a source's keypoint probabilities, and what target precisions come to."""
-    if "reliability" not in figures:
-        return []
+    """Whether the probabilities of a source's keypoints, and of its people, are what they say."""
+    blocks: list[Block] = []
+    if people := figures.get("person_calibration"):
+        told = (
+            f"detections are people (IoU 0.5 or more with a labelled one) by their probability, on "
+            f"{count_text(people['detections'])} of {people['measured_on']} that the curve was not fitted on"
+        )
+        blocks += _reliability(source, people, "detections", told)
+    if "reliability" in figures:
+        told = (
+            f"keypoints are right (within OKS 0.5 of the truth) by their probability, on "
+            f"{figures['calibration_people']} people of C whom the curves were not fitted on"
+        )
+        blocks += _reliability(source, figures, "keypoints", told)
+    return blocks
+
+
+def _reliability(source: str, figures: Mapping[str, Any], what: str, told: str) -> list[Block]:
+    """The reliability diagram, and what target precisions come to."""
     bins = figures["reliability"]
     said, right = [each["probability"] for each in bins], [each["right"] for each in bins]
     series = {"as often right": (said, right), "as said": ([0.0, 1.0], [0.0, 1.0])}
-    caption = (
-        f"{source}: how often keypoints are right (within OKS 0.5 of the truth) by their probability, on "
-        f"{figures['calibration_people']} people of C whom the curves were not fitted on; expected calibration error "
-        f"{figures['calibration_error']:.3f}"
-    )
+    caption = f"{source}: how often {told}; expected calibration error {figures['calibration_error']:.3f}"
     rows = [
         [f"{each['target']:g}", f"{100 * each['kept']:.0f} %", "-" if each["right"] is None else f"{each['right']:.2f}"]
         for each in figures["precision_reached"]
     ]
     return [
         Figure(line_chart(series, "probability", "share that is right"), caption),
-        Table(["target precision", "keypoints kept", "right"], rows, f"{source}: what target precisions come to"),
+        Table(["target precision", f"{what} kept", "right"], rows, f"{source}: what target precisions come to"),
     ]
 
 

@@ -11,6 +11,7 @@ from pipeline.settings.networks import (
 )
 from pipeline.settings.params import FIRST_LABELS, Params, Teacher, arrow, parse_strategy
 from pipeline.settings.reading import PARAMS_FILE, load_params, parse_params
+from pipeline.settings.recipe import comparable
 from pipeline.settings.stages import (
     AlignLabels,
     Compute,
@@ -52,6 +53,7 @@ __all__ = [
     "Teacher",
     "Training",
     "arrow",
+    "comparable",
     "load_params",
     "parse_params",
     "parse_strategy",

@@ -8,7 +8,7 @@ from typing import get_args
 from pipeline.records.keypoints import load_keypoint_set
 from pipeline.records.sides import mirror_pairs
 from pipeline.settings.params import FIRST_LABELS, Letter, Params, parse_strategy
-from pipeline.settings.recipe import LETTER_SOURCES, detector_of, letters_of, unneeded
+from pipeline.settings.recipe import LETTER_SOURCES, comparable, detector_of, letters_of, unneeded
 
 
 def problems(params: Params) -> list[str]:
@@ -16,6 +16,7 @@ def problems(params: Params) -> list[str]:
     return [
         *_strategies(params),
         *_teachers(params),
+        *_people(params),
         *_rounds(params),
         *_outside(params),
         *_filled(params),
@@ -78,6 +79,20 @@ def _teachers(params: Params) -> list[str]:
         if missing and teacher.files is not None:
             found.append(f"ask_teachers.{name}.files: names no file for {missing[0]!r}, which is C")
     return found
+
+
+def _people(params: Params) -> list[str]:
+    """What a target precision of people is calibrated on."""
+    if "U" not in letters_of(params) or params.pseudo_label.person_threshold.mode != "precision":
+        return []
+    origins, validation = params.detect_people.sources, ", ".join(params.data.validation)
+    return [
+        f"pseudo_label.person_threshold.mode = 'precision': the scores of people on {source} are calibrated on "
+        f"data.validation, {validation}, of which none is searched by the same detector and no part of C; give one of "
+        f"them the detector {origins[source]} in detect_people.sources"
+        for source in params.pseudo_label.sources
+        if source in origins and not comparable(params, source)
+    ]
 
 
 def _rounds(params: Params) -> list[str]:

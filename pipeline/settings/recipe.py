@@ -49,6 +49,24 @@ def detector_of(origin: str) -> str | None:
     return path.name if path.parent == DETECTORS else None
 
 
+def comparable(params: Params, source: str) -> list[str]:
+    """The labelled sources whose detections' scores mean what those of `source` do, and were not learnt by heart.
+
+    They are the validation's that the same detector has searched, which was trained on C; files are taken to be of one.
+    """
+    origins = params.detect_people.sources
+    own = origins.get(source, "")
+    return [
+        name
+        for name in params.data.validation
+        if name not in params.data.labelled and _detected_alike(origins.get(name, ""), own)
+    ]
+
+
+def _detected_alike(one: str, other: str) -> bool:
+    return PurePath(one) == PurePath(other) or (one.endswith(".json") and other.endswith(".json"))
+
+
 def needed(params: Params) -> dict[str, set[str]]:
     """The items that the strategies, their evaluation and the ensembles need, by stage."""
     letters = letters_of(params)
@@ -56,6 +74,8 @@ def needed(params: Params) -> dict[str, set[str]]:
     detected = by_letter.get("H", set()) | by_letter.get("U", set())
     if "detected" in params.evaluate.boxes:
         detected |= set(params.evaluate.sets)
+    if "U" in letters and params.pseudo_label.person_threshold.mode == "precision":
+        detected |= {name for source in params.pseudo_label.sources for name in comparable(params, source)}
     if params.ablate_postprocessing.boxes == "detected":
         detected.add(params.ablate_postprocessing.set)
     origins = {origin for name, origin in params.detect_people.sources.items() if name in detected}

@@ -18,10 +18,8 @@ from pipeline import layout
 from pipeline.learning.calibration import (
     Calibration,
     cross_fitted,
-    expected_calibration_error,
     fitted,
-    precision_reached,
-    reliability,
+    outcome,
     right_keypoints,
 )
 from pipeline.learning.outside import Predictions, offsets, whose
@@ -47,7 +45,6 @@ from pipeline.sources.teacher_files import read_predictions
 from pipeline.sources.teacher_networks import AskShard, content_of, files_of, load
 from pipeline.steps.compose_sets import labelled_rows, labelled_source, trained_rows
 
-TARGETS = (0.8, 0.9, 0.95)  # precisions whose cost the figures tell
 DOUBTFUL = 0.1  # share of right keypoints below which a teacher is rather misread than bad
 
 
@@ -193,14 +190,10 @@ def accuracy(moved: Predictions, labelled: pa.Table, target: KeypointSet, probab
     names = [target.names[k] for k in there]
     alike = oks_to_truth(points, truth, to_numpy(labelled, "area").astype(float), part_of(target, names))
     right = rightness(moved, labelled, target)
-    bins = reliability(probability, right)
     return {
         "people": labelled.num_rows,
         **{key.removeprefix("val_"): value for key, value in validation_figures(alike).items()},
-        "right": _mean(right),
-        "calibration_error": expected_calibration_error(bins),
-        "reliability": bins,
-        "precision_reached": [precision_reached(probability, moved.scores, right, each) for each in TARGETS],
+        **outcome(probability, moved.scores, right),
     }
 
 

@@ -12,16 +12,14 @@ import pyarrow as pa
 from pycocotools import mask
 
 from pipeline import layout
-from pipeline.detection.annotated import people_per_image
-from pipeline.detection.thresholds import matched_threshold
+from pipeline.detection.person_threshold import person_thresholds
 from pipeline.learning.calibration import (
+    FEWEST,
     Calibration,
     chosen_keypoints,
     cross_fitted,
-    expected_calibration_error,
     fitted,
-    precision_reached,
-    reliability,
+    outcome,
     right_keypoints,
 )
 from pipeline.learning.degenerate import check_members
@@ -36,12 +34,9 @@ from pipeline.records.tables import TableInfo, read_table, table_from, table_inf
 from pipeline.settings import FIRST_LABELS, KeypointThreshold, Params
 from pipeline.steps.compose_sets import held_out, labelled_rows
 
-PAPER_THRESHOLD = 0.9924
 BINS = 50  # of the score histogram
 LISTED = 500  # people in the list of what to annotate next
 CORRECTED = 0.5  # overlap (IoU) with a person who was labelled by hand, from which a detection is that person
-TARGETS = (0.8, 0.9, 0.95)  # precisions whose cost the figures tell
-FEWEST = 20  # people to calibrate scores on
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -196,15 +191,9 @@ def calibrated(params: Params, progress: Progress, work: str, teachers: Teachers
     assert sigmas is not None  # the settings' checks
     right = right_keypoints(poses.points, truth, to_numpy(people, "area").astype(float), sigmas)
     right[poses.scores <= 0] = np.nan  # a keypoint that nobody knows
-    probability = cross_fitted(poses.scores, right)
-    bins = reliability(probability, right)
-    return fitted(poses.scores, right), {
-        "calibration_people": people.num_rows,
-        "calibration_right": float(np.nanmean(right)),
-        "calibration_error": expected_calibration_error(bins),
-        "reliability": bins,
-        "precision_reached": [precision_reached(probability, poses.scores, right, target) for target in TARGETS],
-    }
+    figures = outcome(cross_fitted(poses.scores, right), poses.scores, right)
+    figures = {"calibration_people": people.num_rows, "calibration_right": figures.pop("right"), **figures}
+    return fitted(poses.scores, right), figures
 
 
 def labelled_by_hand(params: Params, detections: pa.Table) -> np.ndarray:
@@ -234,27 +223,6 @@ def _paths(table: pa.Table) -> list[str]:
     roots = table_info(table).image_roots
     names = zip(table["source"].to_pylist(), table["file_name"].to_pylist(), strict=True)
     return [str(Path(roots[source]) / name) for source, name in names]
-
-
-def person_thresholds(params: Params, detections: pa.Table, item: str) -> dict[str, Any]:
-    """Both thresholds and the one in use. The matched one leaves as many people an image as C has (section 4.2)."""
-    settings = params.pseudo_label.person_threshold
-    per_image = people_per_image(params.data.labelled)
-    unlabelled = read_table(layout.images(item), "images", ["image_id"]).num_rows
-    scores = to_numpy(detections, "score")
-    matched = matched_threshold(scores, unlabelled, per_image)
-    used = settings.value if settings.mode == "fixed" else matched
-    return {
-        "labelled_people_per_image": per_image,
-        "unlabelled_images": unlabelled,
-        "matched_threshold": matched,
-        "fixed_threshold": settings.value,
-        "paper_threshold": PAPER_THRESHOLD,
-        "person_threshold": used,
-        "person_threshold_mode": settings.mode,
-        "people_at_matched_threshold": int((scores >= matched).sum()),
-        "people_at_fixed_threshold": int((scores >= settings.value).sum()),
-    }
 
 
 def pseudo_labels(

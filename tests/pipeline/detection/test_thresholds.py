@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.detection.thresholds import counts_at, matched_threshold
+from pipeline.detection.thresholds import counts_at, matched_threshold, precision_threshold
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,19 @@ def test_without_detections_everything_is_kept() -> None:
 
 def test_counts_include_the_threshold_itself() -> None:
     assert counts_at(np.array([0.5, 0.7, 0.9, 0.95]), [0.5, 0.7, 0.9924]) == {"0.5": 4, "0.7": 3, "0.9924": 0}
+
+
+@pytest.mark.parametrize("precision", [0.3, 0.55, 0.8, 0.95])
+def test_the_threshold_of_a_precision_is_the_lowest_that_has_it(precision: float) -> None:
+    random = np.random.default_rng(0)
+    scores = random.integers(0, 30, 500).astype(np.float32) / 30  # every score stands many times
+    probability = np.sqrt(scores)
+    fitting = [s for s in np.unique(scores) if probability[scores >= s].mean() >= precision]
+    assert precision_threshold(scores, probability, precision) == fitting[0]
+
+
+def test_a_precision_may_be_beyond_the_surest() -> None:
+    scores = np.array([0.9, 0.9, 0.5])
+    assert precision_threshold(scores, np.array([0.8, 0.8, 0.4]), 0.81) is None
+    assert precision_threshold(scores, np.array([0.8, 0.8, 0.4]), 0.8) == 0.9
+    assert precision_threshold(np.zeros(0), np.zeros(0), 0.5) is None

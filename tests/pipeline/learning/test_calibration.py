@@ -104,6 +104,20 @@ def test_few_people_lean_on_all_keypoints_together():
     assert fitted(scores, right)(np.full((1, 4), 0.95))[0, 0] < 0.1
 
 
+@pytest.mark.parametrize("others", [80, 2400])
+def test_scores_that_occur_often_count_as_often_in_what_a_keypoint_leans_on(others: int):
+    """A keypoint has ten that score 0.5, all right; another has many of that score, all wrong, and ten surer ones.
+
+    Of the 25 people that stand for all, as many lie at 0.5 as of all do; 2,400 are more than the curve has places.
+    """
+    scores, right = np.full((others + 10, 2), 0.5), np.full((others + 10, 2), np.nan)
+    right[:10, 0], right[:others, 1] = 1, 0
+    scores[others:, 1], right[others:, 1] = np.linspace(0.8, 0.9, 10), 1
+    leaning = 25 * (others + 10) / (others + 20)
+    expected = (10 + leaning * 10 / (others + 10)) / (10 + leaning)
+    assert fitted(scores, right).curves[0](np.array(0.5)) == pytest.approx(expected, abs=1e-3)
+
+
 def test_cross_fitting_never_sees_the_person():
     """Noise has nothing to learn: a curve fitted on the same people would find them surer than they are."""
     random = np.random.default_rng(0)

@@ -48,11 +48,16 @@ def write_mined_sets() -> None:
     names = detections["file_name"].to_pylist()
     figures = {
         "rows": count, "people": count, "keypoints": 17 * count, "keypoints_per_row": 17.0,
-        "person_threshold": 0.5, "person_threshold_mode": "matched", "matched_threshold": 0.5,
-        "fixed_threshold": 0.9924, "labelled_people_per_image": 2.0, "keypoint_threshold": 0.6,
+        "person_threshold": 0.5, "person_threshold_mode": "precision", "matched_threshold": 0.5,
+        "person_precision": 0.85, "labelled_people_per_image": 2.0, "keypoint_threshold": 0.6,
         "keypoint_threshold_mode": "precision", "calibration_people": 40, "calibration_error": 0.0125,
         "reliability": [{"count": 9, "probability": 0.4, "right": 0.5}, {"count": 3, "probability": 0.9, "right": 0.8}],
         "precision_reached": [{"target": 0.8, "kept": 0.625, "right": 0.81}, {"target": 0.9, "kept": 0, "right": None}],
+        "person_calibration": {
+            "detections": 1234, "measured_on": "val", "calibration_error": 0.021,
+            "reliability": [{"count": 9, "probability": 0.4, "right": 0.5}],
+            "precision_reached": [{"target": 0.8, "kept": 0.4, "right": 0.79}],
+        },
         "score_quantiles": {"nose": {"0.05": 0.1, "0.5": 0.33}, "left_wrist": {"0.05": 0.0, "0.5": 0.44}},
         "share_of_keypoints_kept": 0.5,
         "score_histogram": list(range(50)), "disagreement_by_keypoint": {"nose": 0.1, "left_wrist": 0.2},
@@ -100,6 +105,8 @@ def test_the_page_has_every_section_and_needs_no_network(whole):
 def test_the_page_says_whether_probabilities_hold_and_which_scores_were_seen(whole):
     page = whole[0].read_text()
     assert "whom the curves were not fitted on; expected calibration error 0.013" in page
+    assert "1,234 of val that the curve was not fitted on; expected calibration error 0.021" in page
+    assert "mode precision 0.85" in page
     assert re.search(r"0\.8</t[dh]>\s*<td[^>]*>62 %</td>\s*<td[^>]*>0\.81", page)
     assert "quantiles of the keypoints&#39; scores" in page
     assert "0.44" in page

@@ -72,6 +72,7 @@ def said_of(path: str, value: Any) -> str:
         ("strategies", ["C-C", "C-C"], "more than once"),
         ("pseudo_label.sources", [], "uses U, but pseudo_label.sources is empty"),
         ("align_labels.sources", ["aic"], "no source 'aic' in data.sources; allowed: external, train"),
+        ("pseudo_label.person_threshold", {"mode": "precise", "value": 0.9}, "'fixed', 'matched' or 'precision'"),
         ("data.keypoints", "coco18", "neither a built-in set"),
         ("data.labelled", "trian", "no source 'trian'"),
         ("evaluate.sets", ["external"], "has no detections"),
@@ -84,6 +85,20 @@ def test_a_wrong_value_is_named_with_its_path(path: str, value: Any, said: str) 
     line = next(line for line in message.splitlines() if said in line)
     assert path.split(".")[-1] in line
     assert line.startswith("params.yaml: ")
+
+
+def test_a_precision_of_people_needs_the_validation_searched_by_the_same_detector() -> None:
+    raw = changed("pseudo_label.person_threshold", {"mode": "precision", "value": 0.9})
+    raw["evaluate"]["boxes"], raw["ablate_postprocessing"]["boxes"] = ["ground_truth"], "ground_truth"
+    assert not any("val is searched" in line for line in warnings(parse_params(raw, "params.yaml")))
+    raw["detect_people"]["sources"]["val"] = "val.json"
+    with pytest.raises(ValueError, match=r"precision': the scores of people on unlabeled .* models/detectors/person"):
+        parse_params(raw, "params.yaml")
+    raw["detect_people"]["sources"]["unlabeled"] = "unlabeled.json"
+    parse_params(raw, "params.yaml")
+    raw["data"]["validation"] = ["train"]  # which is C
+    with pytest.raises(ValueError, match=r"data.validation, train, of which none"):
+        parse_params(raw, "params.yaml")
 
 
 def test_every_problem_is_listed_at_once() -> None:
