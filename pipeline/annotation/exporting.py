@@ -19,13 +19,14 @@ from pipeline.annotation.people import Export, Sent, write_record
 from pipeline.learning.devices import one_thread
 from pipeline.predict.drawing import SURE
 from pipeline.progress import Progress
-from pipeline.records.artefacts import read_json, written
+from pipeline.records.artefacts import written
 from pipeline.records.images import ImageReader
 from pipeline.records.keypoints import KeypointSet, load_keypoint_set
 from pipeline.records.likeness import difference_hash
 from pipeline.records.tables import table_info, to_numpy
 from pipeline.settings import Params
 from pipeline.steps.pseudo_label import labelling
+from pipeline.steps.rounds import last_figures, last_kept, teachers_of
 
 ANNOTATIONS = "annotations/person_keypoints_default.json"  # the only place where CVAT's and others' importer looks
 
@@ -43,7 +44,7 @@ def export_next(params: Params, count: int, folder: Path, progress: Progress) ->
         raise ValueError(f"{folder}: is there already and not empty; allowed: a new folder")
     if not params.pseudo_label.sources:
         raise ValueError("pseudo_label.sources is empty: there are no unlabelled people to choose from")
-    by_person = {c.person: (source, c) for source in params.pseudo_label.sources for c in _candidates(source)}
+    by_person = {c.person: (source, c) for source in params.pseudo_label.sources for c in _candidates(params, source)}
     if not by_person:
         raise ValueError("nobody was pseudo-labelled: pseudo_label's figures name no candidates")
     files = _files(params)
@@ -78,9 +79,9 @@ def write_labels(folder: Path, export: Export, keypoints: KeypointSet) -> None:
     write_record(folder, export)
 
 
-def _candidates(source: str) -> list[Candidate]:
-    """The people of a source that the teachers disagree about most, as pseudo_label listed them."""
-    listed = read_json(layout.figures("pseudo_label", source)).get("annotate_next", [])
+def _candidates(params: Params, source: str) -> list[Candidate]:
+    """The people of a source that the teachers disagree about most, those of the last round that was kept."""
+    listed = last_figures(params, source).get("annotate_next", [])
     if any("person" not in entry for entry in listed):
         raise ValueError(
             f"{layout.figures('pseudo_label', source)}: of an earlier version; dvc repro -f pseudo_label@{source}"
@@ -94,13 +95,13 @@ def _files(params: Params) -> dict[str, Path]:
     return {
         f"{source}:{entry['file_name']}": root / entry["file_name"]
         for source, root in roots.items()
-        for entry in read_json(layout.figures("pseudo_label", source)).get("annotate_next", [])
+        for entry in last_figures(params, source).get("annotate_next", [])
     }
 
 
 def _labelled(params: Params, source: str, own: dict[str, Candidate]) -> list[Sent]:
     """The teachers' keypoints of some people of a source."""
-    label, _ = labelling(params, source)
+    label, _ = labelling(params, source, teachers_of(params, last_kept(params)))
     rows = label.people.filter(pa.array([person in own for person in label.people["detection_id"].to_pylist()]))
     rows = rows.combine_chunks()
     label = replace(label, people=rows, work=f"annotate/{source}")

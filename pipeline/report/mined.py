@@ -27,7 +27,7 @@ from pipeline.report.blocks import (
 from pipeline.report.charts import bar_chart, histogram
 from pipeline.report.context import Context, count_text, image_path, percent, short
 from pipeline.report.drawing import GREEN, RED, YELLOW, Scene, Skeleton, around, picture
-from pipeline.report.teachers import calibration, quantiles, rounds, teachers
+from pipeline.report.teachers import calibration, last_labels, quantiles, rounds, teachers
 
 
 def hard_negatives(context: Context) -> Section:
@@ -168,7 +168,7 @@ def annotate_next(context: Context) -> Section:
     """Where the teachers disagree most: the images and keypoints that a label would teach most (section 6.5)."""
     blocks: list[Block] = []
     for source in context.params.pseudo_label.sources:
-        figures = context.metrics("pseudo_label", source)
+        figures = last_labels(context, source)
         by_keypoint = figures["disagreement_by_keypoint"]
         names = sorted(by_keypoint, key=by_keypoint.get, reverse=True)
         values = [100 * by_keypoint[name] for name in names]

@@ -51,6 +51,12 @@ def outcomes(context: Context) -> dict[str, dict[str, Any]]:
     return {name: context.metrics("rounds", name) for name in there}
 
 
+def last_labels(context: Context, source: str) -> dict[str, Any]:
+    """The figures of the U of a source that the strategies train on: of the last round that was kept, if any was."""
+    kept = [figures for figures in outcomes(context).values() if figures["kept"]]
+    return kept[-1]["labels"][source] if kept else context.metrics("pseudo_label", source)
+
+
 def rounds(context: Context) -> list[Block]:
     """Each round's networks on the validation, what U holds after it, and whether it was kept; nothing without one."""
     found = outcomes(context)

@@ -238,8 +238,8 @@ class PseudoLabel(Section):
     min_keypoints: Count
     """People with fewer keypoints above the threshold are left out."""
     fill_in: list[Name]
-    """Sources of C or A whose people get the keypoints that their labels lack (A's face) from the teachers, in
-    strategies that train on U, and marked; []: none."""
+    """Sources of C or A whose people get the keypoints that their labels lack (A's face) from the teachers, of
+    the last round that was kept if there are rounds, in strategies that train on U, and marked; []: none."""
     decoding: Decoding
     """From the teachers' heatmaps to keypoints."""
     batch_size: Count

@@ -1,7 +1,8 @@
 """Keypoints that nobody labelled on labelled people, by the teachers: A's face, C's neck.
 
 A person stays one row. The keypoints that its labels lack get what the ensemble says, where the thresholds of U let it
-pass, supervised and weighed as in U; what is labelled stays as it is. `keypoint_scores` marks what was filled in: the
+pass, supervised and weighed as in U; what is labelled stays as it is. The ensemble is that of the U which the
+strategies train on: after rounds, of the last that was kept. `keypoint_scores` marks what was filled in: the
 ensemble's score there, 0 at every keypoint that is labelled or left alone.
 """
 
@@ -25,13 +26,14 @@ from pipeline.records.keypoints import load_keypoint_set
 from pipeline.records.tables import TableInfo, table_from, table_info, to_numpy, write_table
 from pipeline.settings import Params
 from pipeline.steps.compose_sets import labelled_source, trained_rows
-from pipeline.steps.pseudo_label import calibrated, ensemble, first_teachers
+from pipeline.steps.pseudo_label import calibrated, ensemble
+from pipeline.steps.rounds import last_kept, teachers_of
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
     """Write the people of source `item`, of C or A, with the keypoints that its labels lack."""
     assert item is not None
-    target, teachers = load_keypoint_set(params.data.keypoints), first_teachers(params)
+    target, teachers = load_keypoint_set(params.data.keypoints), teachers_of(params, last_kept(params))
     people = trained_rows(labelled_source(params, item), target)
     with progress.task("label"):
         label = ensemble(params, f"fill_in/{item}", people, "instance_id", teachers)

@@ -142,6 +142,21 @@ def teachers_of(params: Params, stage: str) -> Teachers:
     return Teachers((*earlier.folders, *mine), earlier.outside, trained=True)
 
 
+def last_kept(params: Params) -> str:
+    """Whose U the strategies train on, as it came about: of the rounds so far the last that was kept."""
+    ran = [name for name in params.rounds if layout.figures("rounds", name).exists()]
+    kept = [name for name in ran if read_json(layout.figures("rounds", name))["kept"]]
+    return f"rounds/{kept[-1]}" if kept else FIRST_LABELS
+
+
+def last_figures(params: Params, source: str) -> Figures:
+    """What the teachers of that U said of a source, as `label_figures`."""
+    stage = last_kept(params)
+    if stage == FIRST_LABELS:
+        return dict(read_json(layout.figures(FIRST_LABELS, source)))
+    return dict(read_json(layout.figures("rounds", PurePath(stage).name))["labels"][source])
+
+
 def size(params: Params, stage: str) -> Figures:
     """How much U holds after a stage: rows, keypoints, and what a keypoint weighs in the mean."""
     rows = keypoints = 0

@@ -135,7 +135,7 @@ def _degrade(crop: np.ndarray, way: str, uniform: np.ndarray, settings: Augmenta
         cv2.addWeighted(crop, 1, noise, share, -128 * share, dst=crop)
     else:
         data = simplejpeg.encode_jpeg(crop, round(100 - strength), "RGB", "420")
-        crop[:] = simplejpeg.decode_jpeg(data, "RGB")
+        simplejpeg.decode_jpeg(data, "RGB", buffer=crop)
 
 
 @lru_cache(maxsize=4)

@@ -12,18 +12,20 @@ from ruamel.yaml import YAML
 from model import checkpoints
 from model.network import build
 from pipeline import layout
+from pipeline.annotation.exporting import export_next
 from pipeline.learning.training.job import TrainingJob
 from pipeline.progress import Progress
 from pipeline.records.artefacts import file_hash, read_json, write_json
 from pipeline.records.keypoints import load_keypoint_set
-from pipeline.records.tables import read_table, to_numpy
+from pipeline.records.tables import read_table, table_info, to_numpy
 from pipeline.report.blocks import Table
 from pipeline.report.context import Context
+from pipeline.report.teachers import last_labels
 from pipeline.report.teachers import rounds as in_the_report
 from pipeline.settings import Params, load_params, parse_params
 from pipeline.settings.profile import PROFILES
 from pipeline.settings.reading import load_yaml
-from pipeline.steps import compose_sets, gather, pseudo_label, rounds
+from pipeline.steps import compose_sets, fill_in, gather, pseudo_label, rounds
 from tests.pipeline.workspace import MODEL, make_workspace
 
 torch.set_num_threads(1)
@@ -127,6 +129,28 @@ def test_labels_are_made_anew_until_the_validation_rises_no_more(trained: list[T
     assert [row[0] for row in table.rows] == ["first labels", "round one", "round two", "round three", "round four"]
     assert table.rows[1][1] == "a 40.0, b 55.0"
     assert [row[-1] for row in table.rows] == ["-", "kept", "kept", "no better", "not trained: rounds had ended"]
+
+
+@pytest.mark.usefixtures("workspace")
+def test_who_made_the_last_u_fills_in_and_says_what_to_annotate(trained: list[TrainingJob]) -> None:
+    """Before a round, the first teachers; after it, its students too; a round that was not kept changes nothing."""
+    params = with_rounds(one=a_round("pseudo_label", a={"seed": 60}), two=a_round("rounds/one", b={"seed": 50}))
+    first, one = ["first"], ["first", "a"]
+    for number, (name, expected) in enumerate(((None, first), ("one", one), ("two", one))):
+        if name is not None:
+            rounds.run(params, Progress(), name)
+        fill_in.run(params, Progress(), "train")
+        made_of = table_info(read_table(layout.filled("train"), "instances")).made_by["inputs"]
+        assert sorted(Path(folder).name for folder in made_of) == sorted(expected)
+        out = export_next(params, 2, Path(f"out{number}"), Progress())
+        assert {tuple(part.split(":")[0] for part in person.teacher.split()) for person in out.people} == {
+            tuple(expected)
+        }
+        listed = read_json(layout.figures("pseudo_label", "val"))
+        if name is not None:
+            listed = read_json(layout.figures("rounds", "one"))["labels"]["val"]
+        assert out.people[0].disagreement == listed["annotate_next"][0]["disagreement"]
+        assert last_labels(Context(params), "val")["annotate_next"] == listed["annotate_next"]
 
 
 @pytest.mark.usefixtures("workspace")
