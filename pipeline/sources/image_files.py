@@ -70,10 +70,12 @@ class FileCheck:
         except ValueError as error:
             return Found(fault="the image is unreadable or truncated", value=str(error))
         if (width and width != found.width) or (height and height != found.height):
-            sizes = f"{path}: the file is {found.width}x{found.height}, the record says {width}x{height}"
+            sizes = f"the file is {found.width}x{found.height}, the record says {width}x{height}"
+            where = path
             if stored.unsure > 4 and (width, height) == (found.height, found.width):
                 sizes += f"; its EXIF turns it, and the record's size is not that of `orientation: {self.orientation}`"
-            return Found(fault="the image has another size than its record says", value=sizes)
+                where = name  # the text is cut where it is long, and its end is the remedy
+            return Found(fault="the image has another size than its record says", value=f"{where}: {sizes}")
         return found
 
     def _elsewhere(self, name: str) -> str:

@@ -185,12 +185,12 @@ def test_params_are_shown_merged(project: Path, capsys: pytest.CaptureFixture[st
     assert main(["params", "show", "fine_tune", "--json"]) == 0
     training = json.loads(capsys.readouterr().out)["fine_tune"]["training"]
     assert (training["optimizer"]["learning_rate"], training["optimizer"]["name"], training["sigma"]) == (
-        1e-4,
+        4e-4,
         "adam",
         1.0,
     )
     assert main(["params", "show", "fine_tune"]) == 0
-    assert "learning_rate: 0.0001" in capsys.readouterr().out
+    assert "learning_rate: 0.0004" in capsys.readouterr().out
 
 
 def test_leftovers_are_named_and_removed_by_a_command(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
