@@ -116,9 +116,9 @@ def test_every_problem_is_listed_at_once() -> None:
         ("sigma: 1.0", "sigma: 20.0", "training.sigma"),
         ("learning_rate: 0.0004", "learning_rate: -1.0", "fine_tune.optimizer.learning_rate"),
         ("strategies: [ACHU-CH]", "strategies: [ACHU->CH]", "strategies.0"),
-        ("  model: lite0\n  epochs: 8", "  model: lite9\n  epochs: 8", "train_joint.model"),
+        ("  model: lite0\n  epochs: 6", "  model: lite9\n  epochs: 6", "train_joint.model"),
         ("labelled: train ", "labelled: trian ", "data.labelled"),
-        ("  epochs: 8\n", "", "train_joint.epochs"),
+        ("  epochs: 6\n", "", "train_joint.epochs"),
     ],
 )
 def test_an_error_names_the_line_that_the_value_came_from(old: str, new: str, key: str, tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_no_profile_warns_about_itself(name: str) -> None:
     ("path", "value", "said"),
     [
         ("spread.address", "tcp://x", "no effect with runner 'threads'"),
-        ("training.optimizer.warmup_steps", 2000, "optimizer.warmup_steps = 2000: the whole training has 1256"),
+        ("training.optimizer.warmup_steps", 2000, "optimizer.warmup_steps = 2000: the whole training has 942"),
         ("fine_tune.optimizer", {"warmup_steps": 250}, "optimizer.warmup_steps = 250: the whole training has 250"),
         ("training.augmentation", {**RAW["training"]["augmentation"], "half_body": 0.3, "half_body_keypoints": 18},
          "half_body_keypoints = 18: the set 'coco' has 17"),
