@@ -16,6 +16,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import PrefectException
 from prefect.flow_engine import run_flow
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Cancelled, Completed, Failed
 from tqdm import tqdm
 
@@ -43,7 +44,10 @@ def run_as_flow(flow_name: str, run_name: str, details: dict[str, Any], spread: 
     def run_or_report() -> None:
         if story.begun:  # the server was too busy to hear of the end
             story.report()
-        else:
+            return
+        # A flow ends when its thread of heartbeats has slept out its second, a second of every stage. Nobody listens to
+        # them: runs whose process is gone are closed by the process's number (`tracking.close_abandoned`).
+        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             run_flow(flow, flow_run=story.run, parameters=parameters)
 
     try:

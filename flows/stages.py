@@ -27,6 +27,7 @@ from pipeline.settings.reading import load_yaml, read_text
 
 Figures = dict[str, Any]
 
+WITH_PEOPLE = ("pseudo_label", "evaluate", "evaluate_ensemble")  # whose results the page shows in pictures
 HEADLINES = ("AP", "AR", "OKS", "PCK", "val_AP", "val_oks", "val_ap", "val_pck", "rows", "keypoints_per_row")
 
 
@@ -122,12 +123,14 @@ def _run(name: str, item: str | None, params: Params, address: str | None) -> Fi
     if address is None:
         say_once(server.absence())
         return work(SpreadingProgress(params.spread))
-    from flows import pictures
     from flows.runs import run_as_flow
 
     def shown(progress: Progress) -> Figures:
         figures = work(progress)
-        pictures.show(name, item, progress)
+        if name in WITH_PEOPLE or layout.curves(name, item or "").is_file():
+            from flows import pictures  # brings pandas: a third of a second that most stages can do without
+
+            pictures.show(name, item, progress)
         return figures
 
     settings = getattr(params, name, None)

@@ -34,8 +34,7 @@ SIZES = {
 }
 STAGES = (
     *(("ingest", source) for source in SIZES),
-    ("gather", "labelled"),
-    ("gather", "validation"),
+    ("gather", ""),
     ("align_labels", "external"),
     ("detect_people", "train"),
     ("detect_people", "val"),

@@ -7,6 +7,7 @@ import io
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, get_origin
 
@@ -137,7 +138,7 @@ def edited(values: Mapping[str, Any], path: Path = PARAMS_FILE) -> str:
     for key, value in values.items():
         _set(document, key, value)
     text = _dumped(document)
-    parse_params(load_yaml(text, str(path)), str(path), lines_of(text))
+    parse_params(load_yaml(text, str(path)), str(path), partial(lines_of, text))
     return text
 
 

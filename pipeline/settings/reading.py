@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -36,7 +36,7 @@ def load_params(path: str | Path = PARAMS_FILE) -> Params:
     """Read and validate the whole file. ValueError lists every problem: line, key's path, value, what is allowed."""
     path = Path(path)
     text = read_text(path)
-    return parse_params(load_yaml(text, str(path)), str(path), lines_of(text))
+    return parse_params(load_yaml(text, str(path)), str(path), partial(lines_of, text))
 
 
 def read_text(path: Path) -> str:
@@ -83,24 +83,26 @@ def _collect(node: Node, place: Place, found: dict[Place, int]) -> None:
             _collect(item, (*place, number), found)
 
 
-def parse_params(raw: Any, where: str, lines: Lines | None = None) -> Params:
-    """Validate the content of a params file and merge it; `where` names the file in errors, `lines` its lines."""
+def parse_params(raw: Any, where: str, lines: Callable[[], Lines] = dict) -> Params:
+    """Validate the content of a params file and merge it; `where` names the file in errors, `lines` finds its lines,
+    which only errors ask for.
+    """
     if not isinstance(raw, dict):
         raise ValueError(f"{where}: expected a mapping of sections, got {type(raw).__name__}")
-    lines = lines or {}
     try:
         ParamsFile.model_validate(raw)
     except ValidationError as error:
-        _fail(where, [_message(problem) for problem in error.errors()], lines)
+        _fail(where, [_message(problem) for problem in error.errors()], lines())
     merged, wrong_names = resolve(raw)
     if wrong_names:
-        _fail(where, [(_place(line), line) for line in wrong_names], lines)
+        _fail(where, [(_place(line), line) for line in wrong_names], lines())
     try:
         params = Params.model_validate(merged)
     except ValidationError as error:
-        _fail(where, [_merged_message(problem, lines) for problem in error.errors()], lines)
+        known = lines()
+        _fail(where, [_merged_message(problem, known) for problem in error.errors()], known)
     if found := problems(params):
-        _fail(where, [(_place(line), line) for line in found], lines)
+        _fail(where, [(_place(line), line) for line in found], lines())
     return params
 
 

@@ -7,6 +7,7 @@ import shlex
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -305,4 +306,4 @@ def write(made: Plan, *, force: bool) -> list[str]:
 
 def checked(made: Plan) -> Params:
     """The params that were thought of, validated."""
-    return parse_params(load_yaml(made.params, str(PARAMS_FILE)), str(PARAMS_FILE), lines_of(made.params))
+    return parse_params(load_yaml(made.params, str(PARAMS_FILE)), str(PARAMS_FILE), partial(lines_of, made.params))

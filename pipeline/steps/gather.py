@@ -17,9 +17,10 @@ TABLES = {"images": layout.images, "instances": layout.instances, "masks": layou
 
 
 def run(params: Params, progress: Progress, item: str | None = None) -> dict[str, Any]:
-    """Note the tables of `data.labelled`, `data.validation` or `data.corrected`, as `item` says."""
+    """Note the tables of `data.labelled`, `data.validation` and `data.corrected`."""
     data = params.data
-    names = {"labelled": data.labelled, "validation": data.validation, "corrected": data.corrected}[item or ""]
-    for table, where in TABLES.items():
-        write_json(layout.gathered(item or "", table), {str(where(name)): file_hash(where(name)) for name in names})
-    return {"sources": ", ".join(names)}
+    roles = {"labelled": data.labelled, "validation": data.validation, "corrected": data.corrected}
+    for role, names in roles.items():
+        for table, where in TABLES.items():
+            write_json(layout.gathered(role, table), {str(where(name)): file_hash(where(name)) for name in names})
+    return {role: ", ".join(names) or "none" for role, names in roles.items()}

@@ -16,7 +16,7 @@ from pipeline.steps import gather
 
 def notes(params: Params, *labelled: str) -> bytes:
     data = params.data.model_copy(update={"labelled": list(labelled)})
-    gather.run(params.model_copy(update={"data": data}), Progress(), "labelled")
+    gather.run(params.model_copy(update={"data": data}), Progress())
     return layout.gathered("labelled", "instances").read_bytes()
 
 

@@ -66,8 +66,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     make_workspace(tmp_path)
     params = with_rounds()
-    for role in ("labelled", "validation", "corrected"):
-        gather.run(params, Progress(), role)
+    gather.run(params, Progress())
     write_network(layout.teacher("first"), 1)
     write_json(layout.figures("train_teachers", "first"), {"val_oks": 0.5, "val_ap": 0.3})
     write_json(
