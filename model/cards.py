@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 TENSORS = "model.safetensors"
 FORMAT = 1
@@ -88,7 +89,7 @@ def built(
     ValueError where it cannot be built, or as `compare` raises it.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutDraws():
             sketch = make()
     except ValueError as error:
         raise ValueError(f"{file}: its card describes no network that can be built: {error}") from error
@@ -98,7 +99,17 @@ def built(
             "download the model again"
         ) from error
     compare(sketch, read_shapes(file))
-    return make()
+    with _WithoutDraws():
+        return make()
+
+
+class _WithoutDraws(TorchFunctionMode):
+    """Inside, no weights are drawn: the file's replace them. Without memory a draw brings torch.compile's machinery."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(function, "__name__", "") in ("normal_", "uniform_"):  # of Tensor, or of torch.nn.init
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **(kwargs or {}))
 
 
 def _check(card: Mapping[str, Any], file: Path) -> None:
