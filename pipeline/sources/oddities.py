@@ -96,6 +96,11 @@ def _boxes(records: Records) -> list[str]:
     people = records.people
     use = (people.boxes[:, 2:] > 0).all(1) & np.isfinite(people.boxes).all(1) & ~people.crowds
     boxes, points = people.boxes[use], people.keypoints[use]
+    if count := _look_framed(boxes, points):
+        return [
+            f"keypoints look as if counted from their boxes' corners ({count} of {len(boxes)} people); pixels of the "
+            "picture belong there: add the box's x and y"
+        ]
     if found := box_oddities(boxes, _sizes(records)[use], points):
         return found
     misfits = _misfits(boxes, points)
@@ -119,6 +124,21 @@ def _look_like_corners(boxes: np.ndarray, keypoints: np.ndarray, sizes: np.ndarr
     speaking = np.where(clear, better, sticking_out) & possible
     needed = 0.5 if (sticking_out & possible).any() else 0.8 if len(boxes) >= _MANY else 2
     return int(speaking.sum()) if speaking.mean() >= needed else 0
+
+
+def _look_framed(boxes: np.ndarray, keypoints: np.ndarray) -> int:
+    """How many people's keypoints speak for lying in their box's frame; 0 where they do not, or too few do."""
+    extent, clear = _extents(keypoints)
+    if clear.sum() < _LEAST_PEOPLE:
+        return 0
+    boxes, extent = boxes[clear], extent[clear]
+    far = (boxes[:, :2] > boxes[:, 2:] / 8).any(1)  # from their picture's corner: the others fit either way
+    corners = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
+    moved = _overlap(boxes, extent + np.pad(boxes[:, :2], [(0, 0), (0, 2)]))
+    if not far.any() or moved.mean() < _overlap(corners, extent).mean() + _BETTER / 2:
+        return 0
+    speaking = (moved > _overlap(boxes, extent) + _BETTER / 2) & far
+    return int(speaking.sum()) if speaking.sum() >= 0.8 * far.sum() else 0
 
 
 def _misfits(boxes: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
