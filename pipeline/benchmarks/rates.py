@@ -36,7 +36,7 @@ from pipeline.benchmarks.train import (
     training_step,
 )
 from pipeline.learning.data import Batch, training_batches
-from pipeline.learning.devices import autocast, one_thread, pick_device
+from pipeline.learning.devices import autocast, one_thread, pick_device, to_train
 from pipeline.progress import Progress
 from pipeline.records.artefacts import read_json
 from pipeline.settings import Compute, DetectorTraining, KeypointModel, Params, Training, load_params
@@ -134,7 +134,7 @@ def _threads(compute: Compute) -> int:
 def _keypoint_rate(model: KeypointModel, training: Training, compute: Compute) -> NetworkRate:
     device = pick_device(compute.device)
     network = build(ModelSpec.parse({**model.model_dump(), "weights": "none"}), KEYPOINTS)
-    network = network.to(device).to(memory_format=torch.channels_last).train()
+    network = to_train(network, compute, device)
     step = training_step(network, compute, device)
     with tempfile.TemporaryDirectory() as folder:
         people = rendered_people(Path(folder), images=4)

@@ -41,7 +41,7 @@ from pipeline.benchmarks.data import AUGMENTATION, PADDING, people_of
 from pipeline.benchmarks.networks import KEYPOINTS, PAPER_NETWORKS, size_of
 from pipeline.benchmarks.parsing import bench_parser
 from pipeline.learning.data import Batch, training_batches
-from pipeline.learning.devices import autocast, normalise, pick_device
+from pipeline.learning.devices import autocast, normalise, pick_device, to_train
 from pipeline.learning.training.optimisation import make_optimizer
 from pipeline.settings import PARAMS_FILE, Compute, Optimizer, Synthesize, load_params
 from pipeline.synthesis import write_data_set
@@ -155,7 +155,7 @@ def measure(name: str, spec: ModelSpec, people: pa.Table, batch_size: int, steps
     device = pick_device(compute.device)
     before = limit(compute, device)
     torch.manual_seed(0)
-    network = build(spec, KEYPOINTS).to(device).to(memory_format=torch.channels_last).train()
+    network = to_train(build(spec, KEYPOINTS), compute, device)
     step = training_step(network, compute, device)
     waits, times = [], []
     batches = _batches(people, spec, batch_size, WARM_UP + steps, compute.workers)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from model.network import PoseNetwork
+from model.quick_convolutions import quicken
 from pipeline.settings import Compute
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's numbers of these parameters, malloc.h
@@ -45,6 +46,14 @@ def _keep_memory() -> None:
     if mallopt is not None:
         mallopt(_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(_MMAP_THRESHOLD, 32 * 2**20)  # the most that glibc takes
+
+
+def to_train(network: PoseNetwork, compute: Compute, device: torch.device) -> PoseNetwork:
+    """The network itself, as training takes it: on the device, channels last, with quick gradients on a CPU."""
+    network = network.to(device).to(memory_format=torch.channels_last)
+    if device.type == "cpu" and not compute.compile:
+        quicken(network)
+    return network.train()
 
 
 def autocast(compute: Compute, device: torch.device) -> AbstractContextManager[object]:

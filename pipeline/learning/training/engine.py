@@ -17,11 +17,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model.losses import masked_mse, total_loss
 from model.network import PoseNetwork
-from model.quick_convolutions import quicken
 from model.weights import check_finite
 from pipeline.learning.data import Batch, CropStore, pace, training_batches
 from pipeline.learning.data.easy_views import EasyViews, seen_in_the_hard_view
-from pipeline.learning.devices import autocast, normalise
+from pipeline.learning.devices import autocast, normalise, to_train
 from pipeline.learning.training.distributed import (
     in_parallel,
     mean_over_processes,
@@ -79,9 +78,7 @@ class Trainer:
         sampling: np.ndarray | None = None,
         store: CropStore | None = None,
     ) -> None:
-        self.network = network.to(device).to(memory_format=torch.channels_last)
-        if device.type == "cpu" and not compute.compile:
-            quicken(self.network)
+        self.network = to_train(network, compute, device)
         self.table, self.settings, self.compute, self.device = table, settings, compute, device
         self.state, self.progress, self.validate, self.sampling = state, progress, validate, sampling
         self.store = store
