@@ -30,10 +30,7 @@ class Run:
 
     def param(self, path: str) -> Any:
         """A param by its dotted path; None where it is absent."""
-        value: Any = self.params
-        for key in path.split("."):
-            value = value.get(key) if isinstance(value, Mapping) else None
-        return value
+        return _at(self.params, path)
 
     def has(self, settings: Mapping[str, Any]) -> bool:
         """Were these params in force?"""
@@ -51,20 +48,63 @@ def workspace_run(folder: Path = Path(".")) -> Run:
 def recorded_run(name: str, params: str, lock: str, cache: Path, pending: bool = False) -> Run | None:
     """A run as git and DVC keep it: the texts of its `params.yaml` and `dvc.lock`, and DVC's cache.
 
-    None where the params are not of this version's form. Figures that the cache lacks are left out.
+    None where the params are not of this version's form. Figures that the cache lacks are left out, and those that an
+    experiment with some targets has taken over from before its params were changed.
     """
     try:
-        values = merged_params(load_yaml(params, name))
+        raw = load_yaml(params, name)
+        values = merged_params(raw)
         stages = (load_yaml(lock, name) or {}).get("stages", {}) if lock else {}
     except (ValueError, LookupError, TypeError):
         return None
-    found = {}
+    found, old = {}, outdated(raw, stages)
     for out in (out for entry in stages.values() for out in entry.get("outs", [])):
         path, digest = Path(out["path"]), str(out.get("md5", ""))
         kept = cache / "files" / "md5" / digest[:2] / digest[2:]
-        if _FIGURES in path.parents and path.suffix and digest and kept.is_file():
+        if _FIGURES in path.parents and path.suffix and digest and kept.is_file() and path not in old:
             found[str(path.relative_to(_FIGURES).with_suffix(""))] = read_json(kept)
     return Run(name, values, found, pending)
+
+
+def outdated(values: Mapping[str, Any], stages: Mapping[str, Any]) -> set[Path]:
+    """The outputs of stages that ran with other params than a file's, and of all that came of them.
+
+    Args:
+        values: of `params.yaml`.
+        stages: of `dvc.lock`.
+    """
+    old: set[Path] = set()
+    waiting = {
+        name: (
+            [Path(dep["path"]) for dep in entry.get("deps", [])],
+            {Path(out["path"]) for out in entry.get("outs", [])},
+            entry.get("params", {}).get(str(PARAMS_FILE), {}),
+        )
+        for name, entry in stages.items()
+    }
+    while True:
+        found = {
+            name
+            for name, (deps, _, used) in waiting.items()
+            if any(_at(values, path) != value for path, value in used.items())
+            or any(_touch(dep, out) for dep in deps for out in old)
+        }
+        if not found:
+            return old
+        for name in found:
+            old |= waiting.pop(name)[1]
+
+
+def _at(values: Any, path: str) -> Any:
+    """The value at a dotted path; None where there is none."""
+    for key in path.split("."):
+        values = values.get(key) if isinstance(values, Mapping) else None
+    return values
+
+
+def _touch(one: Path, other: Path) -> bool:
+    """Whether one lies in the other, or is it."""
+    return one == other or one in other.parents or other in one.parents
 
 
 def merged_params(raw: Mapping[str, Any]) -> Mapping[str, Any]:
